@@ -3,14 +3,17 @@
 from importlib import metadata
 from typing import Any
 
-__all__ = ["AccuracyMatrix", "CostMeter", "UserError", "load"]
+__all__ = ["AccuracyMatrix", "CostMeter", "UserError", "compare", "load", "load_exported", "trained"]
 __version__ = metadata.version("clhyper")
 
 _HOMES = {
     "AccuracyMatrix": "clhyper.evaluation",
     "CostMeter": "clhyper.evaluation",
     "UserError": "clhyper.errors",
+    "compare": "clhyper.runs.compare",
     "load": "clhyper.runs.results",
+    "load_exported": "clhyper.runs.exported",
+    "trained": "clhyper.runs.trained",
 }
 
 

@@ -11,6 +11,13 @@ class UserError(ValueError):
     """
 
 
+class RunError(Exception):
+    """Why a run can't go on, said in one sentence: its training diverged, the disk is full.
+
+    The run is failed, the others of a sweep go on, and the command line exits with code 1.
+    """
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     """An unknown name of some `kind`, with the nearest right one."""
     choices = sorted(known)

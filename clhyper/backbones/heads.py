@@ -1,6 +1,7 @@
 """Ordinary networks for task streams: one back with a head a task, or a back of its own for every task."""
 
 import copy
+from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any
 
@@ -41,7 +42,14 @@ class HeadedModel(SplitModel):
         self.heads[str(task)] = head
 
     def back(self, features: Tensor, tasks: Tensor | int) -> Tensor:
-        return by_task(self.body(features), tasks, lambda rows, task: self.masked(self.heads[str(task)](rows), task))
+        return self.classify(self.body(features), tasks)
+
+    def classify(self, hidden: Tensor, tasks: Tensor | int) -> Tensor:
+        """Logits (batch, classes) from what the body makes of features (batch, `feature_size`)."""
+        return by_task(hidden, tasks, lambda rows, task: self.masked(self.heads[str(task)](rows), task))
+
+    def plain_back(self, task: int) -> nn.Sequential:
+        return nn.Sequential(OrderedDict([*self.body.named_children(), ("classifier", self.heads[str(task)])]))
 
     def task_tensors(self, task: int) -> Iterable[Tensor]:
         return [*self.heads[str(task)].parameters()]
@@ -75,6 +83,10 @@ class SeparateModel(SplitModel):
 
     def back(self, features: Tensor, tasks: Tensor | int) -> Tensor:
         return by_task(features, tasks, lambda rows, task: self.masked(self.backs[str(task)](rows), task))
+
+    def plain_back(self, task: int) -> nn.Sequential:
+        back: Any = self.backs[str(task)]
+        return back
 
     def task_tensors(self, task: int) -> Iterable[Tensor]:
         return [*self.backs[str(task)].parameters(), *self.backs[str(task)].buffers()]

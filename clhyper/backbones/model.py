@@ -1,6 +1,8 @@
 """A split network that grows with the stream: a front, frozen or not, and what follows it for each task."""
 
+import copy
 from abc import abstractmethod
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -8,6 +10,8 @@ import torch
 from avalanche.models import MultiTaskModule
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from clhyper.errors import UserError, require
 
 
 class SplitModel(MultiTaskModule):
@@ -114,6 +118,31 @@ class SplitModel(MultiTaskModule):
         """One task's generated weights, made anew; None where nothing is generated."""
         del task
         return None
+
+    def plain(self, task: int) -> nn.Sequential:
+        """One task's network as ordinary layers in evaluation mode, the backbone's stages and classifier by name.
+
+        It maps images, normalised as for the model, (batch, channels, height, width) to logits (batch, classes of the
+        task), in the order of their labels, and shares nothing with the model.
+
+        Raises:
+            UserError: the task hasn't been learned.
+        """
+        learned = ", ".join(map(str, self.classes_of)) or "none"
+        require(task in self.classes_of, f"task {task}: not learned by this model, whose tasks are: {learned}")
+        with torch.no_grad():
+            stages = [*self.front.named_children(), *self.plain_back(task).named_children()]
+            network: Any = copy.deepcopy(nn.Sequential(OrderedDict(stages)))
+            labels, classifier = sorted(self.classes_of[task]), network.classifier
+            if labels != list(range(classifier.out_features)):
+                classifier.weight = nn.Parameter(classifier.weight[labels])
+                classifier.bias = nn.Parameter(classifier.bias[labels])
+                classifier.out_features = len(labels)
+        return network.requires_grad_(False).eval()
+
+    def plain_back(self, task: int) -> nn.Sequential:
+        """The stages after the front and the `classifier` of one task, as ordinary layers; `plain` copies them."""
+        raise UserError(f"{type(self).__name__} doesn't say what one task's network is, so it can't be exported")
 
     @abstractmethod
     def task_tensors(self, task: int) -> Iterable[Tensor]:

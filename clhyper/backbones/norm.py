@@ -45,3 +45,12 @@ def set_norm(module: nn.Module, kind: Norm, children: Collection[str] | None = N
             setattr(module, name, make_norm(kind, channels))
         else:
             set_norm(child, kind)
+
+
+def norm_of(module: nn.Module) -> Norm | None:
+    """The kind of the normalisation layers inside `module`, None if it has none."""
+    for child in module.modules():
+        for kind, layer in _KINDS.items():
+            if isinstance(child, layer):
+                return kind
+    return None

@@ -1,11 +1,15 @@
 """What several verbs share: common flags, the device, the number of processes and threads."""
 
 import os
+import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from clhyper.cli.flags import Flag, parse, split_positionals
 from clhyper.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 RESULTS = Path("results/runs")
 Logger = Literal["interactive", "text", "csv", "tensorboard"]
@@ -67,3 +71,32 @@ def folder_and_flags(
     if len(words) > 1:
         raise UserError(f"{verb} takes one folder, and {words[1]!r} is a second")
     return Path(words[0]) if words else RESULTS, parse(f"clhyper {verb} DIR", description, flags, rest)
+
+
+def load_runs(folder: Path) -> "pd.DataFrame":
+    """The runs in a folder; says on standard error which others could not be read."""
+    from clhyper.runs.results import load, unread_note
+
+    runs = load(folder)
+    if runs.attrs["unread"]:
+        print(f"clhyper: {unread_note(runs.attrs['unread'])}", file=sys.stderr)
+    return runs
+
+
+def check_output(folder: Path) -> None:
+    """Raises `UserError` if a folder to write to can't be made or written; makes nothing, for the rest may be wrong."""
+    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise UserError(f"output {folder}: {existing} is a file; give another folder")
+    if not os.access(existing, os.W_OK):
+        raise UserError(f"output {folder}: {existing} can't be written; give another folder")
+
+
+def one_run(verb: str, arguments: list[str]) -> tuple[Path, list[str]]:
+    """The run's folder that a verb is given, and its flags; raises `UserError` if none or several are given."""
+    words, flags = split_positionals(arguments)
+    if not words:
+        raise UserError(f"missing run: clhyper {verb} RUN, with the folder of a run such as results/runs/NAME")
+    if len(words) > 1:
+        raise UserError(f"{verb} takes one run's folder, and {words[1]!r} is a second")
+    return Path(words[0]), flags

@@ -15,7 +15,8 @@ from clhyper.backbones import Backbone, set_norm, split
 from clhyper.backbones.model import SplitModel, classes_by_task
 from clhyper.data.augmentation import Preparation
 from clhyper.data.batches import Batches
-from clhyper.engine.front import load_front
+from clhyper.engine.front import FrontFile, load_front
+from clhyper.engine.losses import LossWatch, check_finite
 from clhyper.engine.seeds import generator, seeded
 from clhyper.errors import UserError
 from clhyper.options import TrainingOptions, build
@@ -66,6 +67,7 @@ class Strategy(SupervisedTemplate):
         self.seed = seed
         self.loading_seconds = 0.0
         self.front_source = "first experience" if self.freeze_depth else "none"
+        self.front_file: FrontFile | None = None
         front, back = split(backbone, self.freeze_depth)
         set_norm(backbone, self.options.front_norm, [name for name, _ in front.named_children()])
         set_norm(backbone, self.options.norm, [name for name, _ in back.named_children()])
@@ -73,9 +75,9 @@ class Strategy(SupervisedTemplate):
             model = self.make_model(backbone)
         front_file = getattr(self.options, "front", None)
         if front_file is not None:
-            load_front(model.front, front_file)
+            self.front_file = load_front(model.front, front_file)
             model.freeze_front()
-            self.front_source = str(front_file)
+            self.front_source = self.front_file.source()
         super().__init__(
             model=model,
             optimizer=self._new_optimizer(backbone.parameters()),  # stands in until the first experience makes one
@@ -217,7 +219,25 @@ class Strategy(SupervisedTemplate):
         """Logits (batch, classes) of the present batch."""
         return self.model.back(self.batch_features(), self.batch_tasks)
 
+    def _before_training_epoch(self, **kwargs: Any) -> None:
+        self._losses = LossWatch(self.device)
+        super()._before_training_epoch(**kwargs)
+
+    def _before_backward(self, **kwargs: Any) -> None:
+        super()._before_backward(**kwargs)  # plugins add to the loss
+        self._losses.add(self.loss)
+        if self.device.type == "cpu":  # elsewhere each look would wait for the device
+            self._check_losses()
+
+    def _after_training_epoch(self, **kwargs: Any) -> None:
+        self._check_losses()
+        super()._after_training_epoch(**kwargs)
+
+    def _check_losses(self) -> None:
+        self._losses.check(self.experiences_learned, self.clock.train_exp_epochs, self.options.learning_rate)
+
     def _after_training_exp(self, **kwargs: Any) -> None:
+        check_finite(self.model.state_dict(), self.experiences_learned, self.options.learning_rate)
         if self.freeze_depth:
             self.model.freeze_front()
         self.finish_experience()

@@ -15,6 +15,7 @@ from avalanche.core import SupervisedPlugin
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from clhyper.evaluation.energy import EnergyMeter
 from clhyper.evaluation.memory import PeakMemory
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ COSTS = {
     "train_seconds": "seconds of training, device-synchronised, without evaluation and the loading of data",
     "evaluation_seconds": "seconds of evaluation during the stream",
     "loading_seconds": "seconds of reading training images and taking them to the device",
+    "train_joules": "joules of training: of the whole GPU by NVML's counter, or of the processor packages by RAPL's",
     "peak_device_bytes": "peak memory on the device in training",
     "peak_host_bytes": "peak resident memory of the process in training",
     "trainable_parameters": "parameters that the last experience trained",
@@ -49,10 +51,14 @@ class CostMeter(SupervisedPlugin):
     counter and multiplied; what happens between epochs and around them (features of the frozen front, snapshots,
     filling of buffers) is counted as it happens. The counter slows the step that it watches, so the mean of the other
     steps stands in for that one's seconds. A value that can't be had is None, and `reasons` in the record says why.
+
+    Args:
+        runs_at_once: Runs that share the machine; energy is then None, since a counter can't tell them apart.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, runs_at_once: int = 1) -> None:
         super().__init__()
+        self.runs_at_once = runs_at_once
         self.records: list[Record] = []
         self.use: Record = {}
         self._counter: FlopCounterMode | None = None
@@ -63,6 +69,7 @@ class CostMeter(SupervisedPlugin):
     def before_train_dataset_adaptation(self, strategy: Any, **kwargs: Any) -> None:
         self._synchronise(strategy)
         self._peak = PeakMemory(strategy.device)
+        self._energy = EnergyMeter(strategy.device, self.runs_at_once)
         self._macs_around = 0
         self._step_macs: dict[Hashable, int] = {}
         self._steps: Counter[Hashable] = Counter()
@@ -102,6 +109,7 @@ class CostMeter(SupervisedPlugin):
     def after_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
         self._synchronise(strategy)
         self._in_steps += time.perf_counter() - self._epoch_start
+        self._energy.sample()
         if self._counter is None:
             self._watch()
 
@@ -112,6 +120,7 @@ class CostMeter(SupervisedPlugin):
         self._synchronise(strategy)
         if self._open:
             self._peak.pause()
+            self._energy.pause()
         self._evaluation_start = time.perf_counter()
 
     def after_eval(self, strategy: Any, **kwargs: Any) -> None:
@@ -120,6 +129,7 @@ class CostMeter(SupervisedPlugin):
         if self._open:
             self._evaluation_seconds += seconds
             self._peak.resume()
+            self._energy.resume()
         elif self.records:
             self.records[-1]["evaluation_seconds"] += seconds
         if self._paused:
@@ -150,7 +160,11 @@ class CostMeter(SupervisedPlugin):
             "frozen_parameters": self._frozen,
             "reasons": {},
         }
-        measured = {"peak_device_bytes": self._peak.device_bytes(), "peak_host_bytes": self._peak.host_bytes()}
+        measured = {
+            "train_joules": self._energy.joules(),
+            "peak_device_bytes": self._peak.device_bytes(),
+            "peak_host_bytes": self._peak.host_bytes(),
+        }
         if hasattr(strategy, "kept_tensors"):
             measured["bytes_kept"] = (tensor_bytes(strategy.kept_tensors()), None)
         else:
@@ -184,10 +198,12 @@ class CostMeter(SupervisedPlugin):
 
     # Use
 
-    def measure_use(self, strategy: Any, x: Tensor, task: int) -> None:
+    def measure_use(self, strategy: Any, x: Tensor, task: int, task_labels: bool = True) -> None:
         """Times the trained model on a batch of prepared images (batch, channels, height, width) of one task.
 
-        Sets `use`: the median milliseconds of generation and of prediction with generated weights, and bytes a task.
+        Sets `use`: the median milliseconds of generation and of prediction with generated weights, and bytes a task:
+        those of the tensors that serve it alone, which a device that has what tasks share must be sent. Without
+        `task_labels` no task has any of its own.
         """
         model = strategy.model
         was_training = model.training
@@ -205,7 +221,9 @@ class CostMeter(SupervisedPlugin):
         finally:
             model.train(was_training)
         per_task = None
-        if hasattr(model, "task_tensors"):
+        if not task_labels:
+            reasons["bytes_per_task"] = "without task labels all classes share one head: no task has its own"
+        elif hasattr(model, "task_tensors"):
             per_task = tensor_bytes(model.task_tensors(task))
         else:
             reasons["bytes_per_task"] = f"{type(model).__name__} doesn't say what a task adds"
@@ -233,9 +251,11 @@ class CostMeter(SupervisedPlugin):
         reasons = dict(last["reasons"])
         for name in _SUMMED:
             total[name] = sum(record[name] for record in self.records)
-        for name in _PEAKS:
+        for name in ("train_joules", *_PEAKS):
             values = [record[name] for record in self.records]
-            total[name] = None if None in values else max(values)
+            total[name] = None if None in values else max(values) if name in _PEAKS else sum(values)
+            if None in values:
+                reasons[name] = self.records[values.index(None)]["reasons"][name]
         for name in ("generation_ms", "batch_ms", "bytes_per_task"):
             total[name] = self.use.get(name)
             if not self.use:

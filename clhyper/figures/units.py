@@ -20,6 +20,7 @@ COSTS: dict[str, Cost] = {
     "train_seconds": Cost("training time", "s", prefixed=False, timing=True),
     "evaluation_seconds": Cost("evaluation time", "s", prefixed=False, timing=True),
     "loading_seconds": Cost("data loading time", "s", prefixed=False, timing=True),
+    "train_joules": Cost("training energy", "J", timing=True),
     "peak_device_bytes": Cost("peak device memory in training", "B"),
     "peak_host_bytes": Cost("peak host memory in training", "B"),
     "trainable_parameters": Cost("trainable parameters", ""),

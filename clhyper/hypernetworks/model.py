@@ -1,5 +1,6 @@
 """A network whose back is generated: once a batch, once a task in evaluation."""
 
+import copy
 from collections.abc import Iterable
 from typing import Any
 
@@ -89,10 +90,17 @@ class GeneratedModel(SplitModel):
         return by_task(features, tasks, self._back_of)
 
     def _back_of(self, features: Tensor, task: int) -> Tensor:
+        tensors = {**self.weights(task), **self._statistics_of(task)}
+        return self.masked(functional_call(self._skeleton[0], tensors, (features,)), task)
+
+    def _statistics_of(self, task: int) -> Weights:
         statistics = self.statistics[self._number[task]]
-        buffers = {name: getattr(statistics, _flat(name)) for name in self._initial_statistics}
-        logits = functional_call(self._skeleton[0], {**self.weights(task), **buffers}, (features,))
-        return self.masked(logits, task)
+        return {name: getattr(statistics, _flat(name)) for name in self._initial_statistics}
+
+    def plain_back(self, task: int) -> nn.Sequential:
+        back: Any = copy.deepcopy(self._skeleton[0])
+        back.load_state_dict({**self.generate(task), **self._statistics_of(task)}, assign=True)
+        return back
 
     @property
     def generated_parameters(self) -> int:

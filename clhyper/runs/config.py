@@ -148,7 +148,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"config {path}: {(error.strerror or 'unreadable').lower()}; give a TOML file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, numbers or nesting beyond what Python reads
         raise UserError(f"config {path}: not TOML ({error})") from None
     schema = content.pop("schema", SCHEMA)
     require(schema == SCHEMA, f"config {path}: schema {schema!r}, this version of clhyper reads schema {SCHEMA}")
@@ -166,8 +166,10 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def config_from_dict(content: dict[str, Any]) -> RunConfig:
-    """The configuration that `as_dict` wrote."""
+    """The configuration that `as_dict` wrote; raises `UserError` as `make_config` does, or for a missing name."""
     rest = {name: value for name, value in content.items() if name != "schema"}
+    for name in ("benchmark", "strategy"):
+        require(name in rest, f"the configuration names no {name}; `clhyper list` has the names")
     return make_config(
         rest.pop("benchmark"),
         rest.pop("strategy"),

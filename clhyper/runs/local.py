@@ -116,7 +116,7 @@ def _work(config: RunConfig, results: Path, sender: Connection, jobs: int) -> No
         reason = str(error) if misuse else f"{type(error).__name__}: {error}".partition("\n")[0]
         with contextlib.suppress(OSError):  # the reason may be that nothing can be written
             folder.path.mkdir(parents=True, exist_ok=True)
-            folder.fail(reason)
+        folder.fail(reason)
         outcome = Outcome("failed", folder.path, reason, misuse=misuse)
     tell(outcome)
 
@@ -173,6 +173,8 @@ def _die_with_parent() -> None:
 def _died(config: RunConfig, results: Path, exitcode: int | None) -> Outcome:
     folder = RunFolder(results, config)
     killed = f"by signal {-exitcode}" if exitcode is not None and exitcode < 0 else f"with exit code {exitcode}"
+    if exitcode == -signal.SIGKILL:
+        killed += ", as the system ends one when memory runs out (fewer --jobs take less)"
     reason = f"its process ended {killed}; started again, it goes on from its last finished experience"
     folder.fail(reason)
     return Outcome("failed", folder.path, reason)

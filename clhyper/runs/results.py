@@ -1,11 +1,22 @@
 """Results on disk as data frames."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clhyper.errors import UserError
+from clhyper.errors import UserError, require
 from clhyper.runs.config import RunConfig, config_from_dict, read_toml
-from clhyper.runs.folder import CHECKPOINT, CONFIG, FAILURE, MATRIX, RESULT, read_json
+from clhyper.runs.folder import (
+    CHECKPOINT,
+    CONFIG,
+    ENVIRONMENT,
+    FAILURE,
+    MATRIX,
+    RESULT,
+    is_complete,
+    read_json,
+    read_object,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,6 +27,7 @@ COSTS = (
     "train_seconds",
     "evaluation_seconds",
     "loading_seconds",
+    "train_joules",
     "peak_device_bytes",
     "peak_host_bytes",
     "trainable_parameters",
@@ -28,27 +40,60 @@ COSTS = (
 )
 
 
+_ORDER = ("order_seed", "class_order")
+_NO_STREAM = (*_ORDER, "backbone", "experiences", "validation", "augmentation", "data")
+"""Options of a stream that have a column of their own, or don't change what is asked of a strategy."""
+
+_TYPES = {
+    **dict.fromkeys(("norm", "front_norm", "backbone"), str),
+    **dict.fromkeys(("freeze_depth", "epochs", "experiences", "order_seed"), int),
+}
+_MOST_DEPTH = 1000
+"""No network has more stages; a depth beyond it is a damaged file's."""
+
+
 def load(results: Path | str) -> "pd.DataFrame":
     """One row a run under `results`; folders and files that are none of ours are passed over.
 
     `status`: complete, failed (and `reason`), or interrupted. Accuracies are fractions of 1; `*_seconds`, `*_ms` and
     `*_bytes` are in these units; what could not be measured is NaN. `variant` names the options in which runs of the
-    same strategy and depth differ.
+    same strategy and depth differ: `options` those of the strategy, `stream` those of the stream, `order` its order of
+    classes. `data` is the data set's fingerprint, `machine` the processor or GPU that trained.
+    `frame.attrs["unread"]`: why, by folder, of those that look like runs and can't be read in full.
 
     Raises:
         UserError: no such folder, or no run in it.
     """
     import pandas as pd
 
-    runs = _runs(Path(results))
+    runs, unread = _runs(Path(results))
     if not runs:
-        raise UserError(f"results {results}: no runs in this folder; `clhyper run` and `clhyper sweep` write results")
-    variants = _variants([config for _, config in runs])
-    frame = pd.DataFrame(
-        [{**_row(folder, config), "variant": variant} for (folder, config), variant in zip(runs, variants, strict=True)]
-    )
+        found = f" that can be read ({unread_note(unread)})" if unread else ""
+        raise UserError(
+            f"results {results}: no runs in this folder{found}; `clhyper run` and `clhyper sweep` write results"
+        )
+    rows = []
+    for folder, config in runs:
+        row, faults = _row(folder, config)
+        rows.append(row)
+        if faults:
+            unread[folder.name] = ", ".join(faults)
+    configs = [config for _, config in runs]
+    depths = [(row["benchmark"], row["strategy"], row["freeze_depth"]) for row in rows]
+    device = [{"device": row["device"]} for row in rows]
+    streams, learners = [c.benchmark_options for c in configs], [c.strategy_options for c in configs]
+    of_stream = [{k: v for k, v in stream.items() if k not in _NO_STREAM} for stream in streams]
+    of_order = [{k: v for k, v in stream.items() if k in _ORDER and v not in ((), [])} for stream in streams]
+    benchmarks = [config.benchmark for config in configs]
+    frame = pd.DataFrame(rows)
+    frame["variant"] = _differences(depths, [a | b | c for a, b, c in zip(streams, learners, device, strict=True)])
+    frame["options"] = _differences(depths, [b | c for b, c in zip(learners, device, strict=True)])
+    frame["stream"] = _differences(benchmarks, of_stream)
+    frame["order"] = _differences(benchmarks, of_order)
     frame["freeze_depth"] = frame["freeze_depth"].astype("Int64")
-    return frame.astype(dict.fromkeys((*METRICS, *COSTS), float))
+    frame = frame.astype(dict.fromkeys((*METRICS, *COSTS), float))
+    frame.attrs["unread"] = unread
+    return frame
 
 
 def load_matrix(results: Path | str) -> "pd.DataFrame":
@@ -57,44 +102,88 @@ def load_matrix(results: Path | str) -> "pd.DataFrame":
     import pandas as pd
 
     cells = [
-        {"folder": str(folder), "after": after, "on": on, "accuracy": value}
-        for folder, _ in _runs(Path(results))
-        for after, row in enumerate(read_json(folder / MATRIX) or [])
+        {"folder": _printable(str(folder)), "after": after, "on": on, "accuracy": value}
+        for folder, _ in _runs(Path(results))[0]
+        for after, row in enumerate(_matrix(folder))
         for on, value in enumerate(row)
     ]
     frame = pd.DataFrame(cells, columns=["folder", "after", "on", "accuracy"])
     return frame.astype({"accuracy": float})
 
 
-def _runs(results: Path) -> list[tuple[Path, RunConfig]]:
-    """The folders of runs in `results`, in order of name."""
-    if not results.is_dir():
-        raise UserError(f"results {results}: no such folder; `clhyper run` and `clhyper sweep` write results")
-    return [(folder, config) for folder in sorted(results.iterdir()) if (config := _config(folder))]
+def unread_note(unread: dict[str, str], most: int = 3) -> str:
+    """`load`'s `unread` in a sentence: how many, and of the first `most` which and why."""
+    count = f"{len(unread)} folder{'s' if len(unread) > 1 else ''} could not be read in full"
+    named = [f"{name} ({why})" for name, why in list(unread.items())[:most]]
+    more = [f"{len(unread) - most} more"] if len(unread) > most else []
+    return f"{count}: {', '.join(named + more)}"
+
+
+def _runs(results: Path) -> tuple[list[tuple[Path, RunConfig]], dict[str, str]]:
+    """The folders of runs in `results`, in order of name, and why others that look like runs can't be read."""
+    try:
+        if not results.is_dir():
+            what = "not a folder" if results.exists() else "no such folder"
+            raise UserError(f"results {results}: {what}; `clhyper run` and `clhyper sweep` write results")
+        folders = sorted(results.iterdir())
+    except OSError as error:
+        reason = (error.strerror or "unreadable").lower()
+        raise UserError(f"results {str(results)[:80]}: {reason}; give a folder of runs") from None
+    runs, unread = [], {}
+    for folder in folders:
+        try:
+            config = _config(folder)
+        except (UserError, OSError) as error:
+            text = str(error) if isinstance(error, UserError) else (error.strerror or "unreadable").lower()
+            unread[_printable(folder.name)] = _printable(text.removeprefix(f"config {folder / CONFIG}: "))
+        else:
+            runs += [(folder, config)] if config else []
+    return runs, unread
 
 
 def _config(folder: Path) -> RunConfig | None:
-    """A run's configuration; as it stands if this version, or what is installed, no longer knows all of it."""
+    """A run's configuration; as it stands if this version, or what is installed, no longer knows all of it.
+
+    None where there is no run. Raises `UserError` if there seems to be one whose configuration says nothing.
+    """
     if not (folder / CONFIG).is_file():
+        require(not any((folder / name).is_file() for name in (RESULT, CHECKPOINT)), f"no {CONFIG}")
         return None
-    content: dict[str, Any] = {}
+    content = read_toml(folder / CONFIG)
+    require({"benchmark", "strategy"} <= set(content), "names no benchmark or no strategy")
     try:
-        content = read_toml(folder / CONFIG)
-        return config_from_dict(content)
-    except (UserError, KeyError, TypeError):
-        return RunConfig(**content) if {"benchmark", "strategy"} <= set(content) else None
+        config = config_from_dict(content)
+    except UserError:
+        config = RunConfig(**content)
+    for name, value in (config.benchmark_options | config.strategy_options).items():
+        if name in _TYPES and value is not None:
+            right = type(value) is _TYPES[name]
+            if isinstance(value, int):
+                right = right and 0 <= value <= (_MOST_DEPTH if name == "freeze_depth" else 2**62)
+            require(right, f"{name} {str(value)[:40]!r}")
+    return config
 
 
-def _row(folder: Path, config: RunConfig) -> dict[str, Any]:
-    result = read_json(folder / RESULT) or {}
-    failure = read_json(folder / FAILURE) or {}
-    complete = result.get("status") == "complete"
+def _row(folder: Path, config: RunConfig) -> tuple[dict[str, Any], list[str]]:
+    """The run's row, and which of its files or numbers were of no use."""
+    result, failure, machine = (read_object(folder / name) for name in (RESULT, FAILURE, ENVIRONMENT))
+    complete = is_complete(result)
     status = "complete" if complete else "failed" if failure else "interrupted"
     reason = failure.get("reason") if not complete else None
     if status == "interrupted" and not (folder / CHECKPOINT).exists():
         reason = "no experience finished yet"
-    options = config.strategy_options
-    return {
+    sound = {RESULT: complete, FAILURE: bool(failure), MATRIX: not complete or bool(_matrix(folder))}
+    faults = [f"{name} damaged" for name, good in sound.items() if not good and (folder / name).exists()]
+    numbers: dict[str, float | None] = {}
+    for part, names, most in (("metrics", METRICS, 1.0), ("cost", COSTS, 1e30)):
+        values: Any = result.get(part)
+        values = values if isinstance(values, dict) else {}
+        for name in names:
+            numbers[name] = _number(values.get(name), most)
+            if numbers[name] is None and values.get(name) is not None:
+                faults.append(f"{RESULT}: {name} {str(values[name])[:40]!r}")
+    options, runs_at_once = config.strategy_options, _number(result.get("runs_at_once"), 1e6)
+    row: dict[str, Any] = {
         "status": status,
         "reason": reason,
         "folder": str(folder),
@@ -111,24 +200,46 @@ def _row(folder: Path, config: RunConfig) -> dict[str, Any]:
         "epochs": options.get("epochs"),
         "order_seed": config.benchmark_options.get("order_seed"),
         "evaluated_on": "validation" if config.benchmark_options.get("validation") else "test",
-        "device": config.device,
+        "device": config.device.partition(":")[0],
         "threads": config.threads,
         "engine": result.get("engine"),
-        "runs_at_once": result.get("runs_at_once"),
-        **{name: result.get("metrics", {}).get(name) for name in METRICS},
-        **{name: result.get("cost", {}).get(name) for name in COSTS},
+        "data": result.get("data"),
+        "machine": machine.get("processor" if machine.get("device") == "cpu" else "device"),
+        "runs_at_once": runs_at_once if runs_at_once is None else int(runs_at_once),
     }
+    row = {name: _printable(value) if isinstance(value, str | list | dict) else value for name, value in row.items()}
+    return row | numbers, [_printable(fault) for fault in faults]
 
 
-def _variants(configs: list[RunConfig]) -> list[str]:
-    """For each run, the options in which runs of its stream, strategy and depth differ, such as `beta=0.01`."""
-    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    keys = [(config.benchmark, config.strategy, config.freeze_depth) for config in configs]
-    options = [{**config.benchmark_options, **config.strategy_options, "device": config.device} for config in configs]
-    for key, values in zip(keys, options, strict=True):
-        groups.setdefault(key, []).append(values)
-    texts = []
-    for key, values in zip(keys, options, strict=True):
-        different = [name for name in sorted(values) if any(other.get(name) != values[name] for other in groups[key])]
-        texts.append(" ".join(f"{name}={values[name]}" for name in different))
-    return texts
+def _matrix(folder: Path) -> list[list[float | None]]:
+    """The run's accuracy matrix, fractions or None; empty if it is absent, damaged or no such matrix."""
+    rows = read_json(folder / MATRIX)
+    if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
+        return []
+    whole = all(value is None or _number(value, 1.0) is not None for row in rows for value in row)
+    return rows if whole else []
+
+
+def _number(value: Any, most: float) -> float | None:
+    """A finite number of at most this size, or None."""
+    return float(value) if type(value) in (int, float) and abs(value) <= most else None
+
+
+def _printable(value: Any) -> str:
+    """Text that any terminal and file takes: what can't be printed, such as control characters, becomes a space."""
+    return "".join(character if character.isprintable() else " " for character in str(value))
+
+
+def _differences(groups: Iterable[Any], options: list[dict[str, Any]]) -> list[str]:
+    """For each run, the options in which runs of its group differ, such as `beta=0.01`."""
+    first: dict[Any, dict[str, Any]] = {}
+    different: dict[Any, set[str]] = {}
+    groups = list(groups)
+    for group, values in zip(groups, options, strict=True):
+        known = first.setdefault(group, values)
+        names = {name for name in {*known, *values} if known.get(name) != values.get(name)}
+        different.setdefault(group, set()).update(names)
+    return [
+        _printable(" ".join(f"{name}={values[name]}" for name in sorted(values) if name in different[group]))
+        for group, values in zip(groups, options, strict=True)
+    ]

@@ -14,9 +14,9 @@ import torch
 
 from clhyper import __version__
 from clhyper.backbones import set_norm, split
-from clhyper.engine.front import load_front
+from clhyper.engine.front import digest, load_front
 from clhyper.engine.seeds import derived_seed, seeded
-from clhyper.errors import UserError, require
+from clhyper.errors import RunError, UserError, require
 from clhyper.evaluation import AccuracyMatrix, CostMeter
 from clhyper.registry import find
 from clhyper.runs.config import RunConfig
@@ -53,24 +53,37 @@ def run(
     loading_seconds = time.perf_counter() - start
     with folder.held():
         if folder.complete:
-            return _skipped(folder, prepared[0].images.fingerprint)
+            return _skipped(folder, prepared[0].images.fingerprint, digest(config.strategy_options.get("front")))
         try:
             metrics = _train(config, folder, *prepared, loading_seconds, report, loggers, runs_at_once)
         except UserError as error:
             folder.fail(str(error))
             return Outcome("failed", folder.path, str(error), misuse=True)
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+            reason = _reason(error)
             folder.fail(reason, traceback.format_exc())
             return Outcome("failed", folder.path, reason)
         return Outcome("complete", folder.path, metrics=metrics)
 
 
-def _skipped(folder: RunFolder, data: str) -> Outcome:
+def _reason(error: Exception) -> str:
+    if isinstance(error, RunError):
+        return str(error)
+    text = f"{type(error).__name__}: {error}".partition("\n")[0]
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+        return f"out of memory ({text}); a smaller batch size or fewer runs at once take less"
+    return text
+
+
+def _skipped(folder: RunFolder, data: str, front: str | None) -> Outcome:
     result = read_json(folder.path / RESULT)
     require(
         result.get("data") == data,
         f"{folder.path}: the data set has changed since this run ended; move the folder away to run it anew",
+    )
+    require(
+        result.get("front_digest") == front,
+        f"{folder.path}: the front's file has changed since this run ended; move the folder away to run it anew",
     )
     return Outcome("skipped", folder.path, metrics=result.get("metrics", {}))
 
@@ -105,7 +118,7 @@ def _train(
     runs_at_once: int,
 ) -> dict[str, float | None]:
     device = torch.device(config.device)
-    accuracy, cost = AccuracyMatrix(stream.eval_stream), CostMeter()
+    accuracy, cost = AccuracyMatrix(stream.eval_stream), CostMeter(runs_at_once)
     plugins: list[Any] = [accuracy, cost]
     learner = find("strategy", config.strategy).load()
     units = [list(stream.train_stream)] if learner.offline else list(stream.train_stream)
@@ -119,6 +132,11 @@ def _train(
         evaluator=_evaluator(loggers, folder.path),
         **config.strategy_options,
     )
+    front_digest = None
+    if strategy.front_file is not None:
+        front_digest = strategy.front_file.digest
+        dealt = [label for experience in stream.train_stream for label in experience.original_classes]
+        strategy.front_source = strategy.front_file.source(stream.images, dealt)
     folder.start(environment(device))
     records: list[dict[str, Any]] = []
     saved = folder.checkpoint()
@@ -126,6 +144,10 @@ def _train(
         require(
             saved["data"] == stream.images.fingerprint,
             f"{folder.path}: the data set has changed since this run began; move the folder away to run it anew",
+        )
+        require(
+            saved.get("front_digest") == front_digest,
+            f"{folder.path}: the front's file has changed since this run began; move the folder away to run it anew",
         )
         records = saved["records"]
         loading_seconds += saved["loading_seconds"]
@@ -142,12 +164,16 @@ def _train(
                 "accuracy": accuracy.state(),
                 "cost": cost.state(),
                 "data": stream.images.fingerprint,
+                "front": strategy.front_source,
+                "front_digest": front_digest,
+                "mean": list(stream.images.mean),
+                "std": list(stream.images.std),
                 "loading_seconds": loading_seconds,
             },
             records,
             accuracy.matrix,
         )
-    _measure_use(strategy, stream, cost)
+    measure_use(strategy, stream, cost)
     measured = accuracy.measured()
     total = cost.total()
     reasons = {name: reason for name, (_, reason) in measured.items() if reason} | total.pop("reasons")
@@ -160,6 +186,7 @@ def _train(
             "evaluated_on": stream.evaluated_on,
             "data": stream.images.fingerprint,
             "front": strategy.front_source,
+            "front_digest": front_digest,
             "engine": "eager",
             "runs_at_once": runs_at_once,
             "family": config.family,
@@ -173,7 +200,7 @@ def _record(number: int, unit: Any, accuracy: AccuracyMatrix, cost: CostMeter, c
     last = unit[-1] if isinstance(unit, list) else unit
     return {
         "experience": last.current_experience,
-        "classes": sorted(c for e in (unit if isinstance(unit, list) else [unit]) for c in e.original_classes),
+        "classes": sorted({c for e in (unit if isinstance(unit, list) else [unit]) for c in e.original_classes}),
         "accuracy": accuracy.rows[last.current_experience],
         "cost": cost.records[-1],
         "threads": config.threads,
@@ -181,10 +208,11 @@ def _record(number: int, unit: Any, accuracy: AccuracyMatrix, cost: CostMeter, c
     }
 
 
-def _measure_use(strategy: Any, stream: Any, cost: CostMeter) -> None:
+def measure_use(strategy: Any, stream: Any, cost: CostMeter) -> None:
+    """Measures use on the first experience's test images, a training batch of them."""
     images = stream.eval_stream[0].images
     rows = images.x(torch.arange(min(len(images), strategy.train_mb_size))).to(strategy.device)
-    cost.measure_use(strategy, images.preparation.normalise(rows), int(images.tasks[0]))
+    cost.measure_use(strategy, images.preparation.normalise(rows), int(images.tasks[0]), stream.options.task_labels)
 
 
 def _seed_everything_else(seed: int, experience: int) -> None:

@@ -7,7 +7,8 @@ from clhyper.errors import UserError, unknown
 from clhyper.registry import find, option_defaults
 from clhyper.runs.config import RunConfig, make_config
 
-_MOST_SEEDS = 10_000
+_MOST_NUMBERS = 10_000
+_MOST_DIGITS = 18
 
 
 def plan(
@@ -64,18 +65,22 @@ def parse_numbers(text: str, what: str) -> list[int]:
     numbers: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
+        if max(len(first), len(last)) > _MOST_DIGITS:
+            raise UserError(f"{what}: a number of {max(len(first), len(last))} characters, at most {_MOST_DIGITS}")
         if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
             raise UserError(f"{what} {text!r}: give whole numbers such as 0-4 or 0,2,4")
+        if int(last or first) - int(first) >= _MOST_NUMBERS:
+            raise UserError(f"{what} {text!r}: at most {_MOST_NUMBERS} numbers")
         numbers.extend(range(int(first), int(last or first) + 1))
     return list(dict.fromkeys(numbers))
 
 
 def parse_seeds(text: str) -> list[int]:
     """Seeds in the sweep's grammar: `5` is 0 to 4; `1,7,9` are these. Raises `UserError` otherwise."""
-    if text.strip().isdecimal():
+    if text.strip().isdecimal() and len(text) <= _MOST_DIGITS:
         if int(text) < 1:
             raise UserError(f"seeds {text}: at least 1 seed")
-        if int(text) > _MOST_SEEDS:
-            raise UserError(f"seeds {text}: at most {_MOST_SEEDS} seeds")
+        if int(text) > _MOST_NUMBERS:
+            raise UserError(f"seeds {text}: at most {_MOST_NUMBERS} seeds")
         return list(range(int(text)))
     return parse_numbers(text, "seeds")

@@ -1,16 +1,20 @@
 import contextlib
 import functools
+import hashlib
 import io
 import os
 import pickle
 import zipfile
+from dataclasses import dataclass
 
 import pytest
+import safetensors.torch
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
-from clhyper.backbones import SmallConvNet, split
+from clhyper.backbones import SlimResNet18, SmallConvNet, set_norm, split
+from clhyper.backbones.tensor_file import to_bytes
 from clhyper.engine.front import load_front
 from clhyper.errors import UserError
 from strategies import Naive
@@ -62,15 +66,16 @@ def test_a_file_that_would_run_code_is_refused_and_runs_none(tmp_path):
 
 
 def test_a_missing_file_is_named_with_what_would_be_right(tmp_path):
-    with pytest.raises(UserError, match=r"no-front.pt: no such file; give a checkpoint saved with torch.save"):
+    with pytest.raises(UserError, match=r"no-front.pt: no such file; give what `clhyper pretrain` writes, or"):
         Naive(a_backbone(), freeze_depth=DEPTH, front=str(tmp_path / "no-front.pt"))
 
 
 def test_a_folder_and_an_empty_file_are_no_checkpoints(tmp_path):
     (tmp_path / "empty.pt").write_bytes(b"")
-    for path in (tmp_path, tmp_path / "empty.pt"):
-        with pytest.raises(UserError, match="not a readable checkpoint of tensors, or damaged"):
-            load_front(a_front(), path)
+    with pytest.raises(UserError, match=r"can't be read \(is a directory\)"):
+        load_front(a_front(), tmp_path)
+    with pytest.raises(UserError, match="not a readable checkpoint of tensors, or damaged"):
+        load_front(a_front(), tmp_path / "empty.pt")
 
 
 @pytest.mark.parametrize(
@@ -101,6 +106,105 @@ def test_a_front_of_another_norm_or_depth_is_refused(tmp_path):
     torch.save(without_statistics, tmp_path / "front.pt")
     with pytest.raises(UserError, match=r"has no tensor 'conv1\.1\.running_mean'"):
         Naive(a_backbone(), freeze_depth=DEPTH, front=tmp_path / "front.pt")
+
+
+NOTES = {
+    "stream": "split-npz",
+    "classes": [9, 4, 5, 6],
+    "data": "abc",
+    "backbone": "small-convnet",
+    "image_shape": [1, 8, 8],
+    "norms": {"conv1": "batch", "conv2": "batch", "conv3": "batch"},
+}
+
+
+def a_noted_file(path, **notes):
+    path.write_bytes(to_bytes(a_backbone(seed=1).state_dict(), {**NOTES, **notes}))
+    return path
+
+
+@dataclass
+class Images:
+    fingerprint: str
+
+
+def test_a_safetensors_file_fills_a_front_with_its_notes_or_without(tmp_path):
+    noted = a_noted_file(tmp_path / "noted.safetensors")
+    safetensors.torch.save_file(a_backbone(seed=1).state_dict(), tmp_path / "bare.safetensors")
+    wanted = split(a_backbone(seed=1), DEPTH)[0].state_dict()
+    for path in (noted, tmp_path / "bare.safetensors"):
+        strategy = Naive(a_backbone(seed=2), freeze_depth=DEPTH, front=path)
+        held = strategy.model.front.state_dict()
+        assert all(torch.equal(value, wanted[name]) for name, value in held.items())
+        assert strategy.model.front_frozen
+        assert strategy.front_file.digest == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert strategy.front_source == str(tmp_path / "bare.safetensors")
+    assert Naive(a_backbone(), freeze_depth=DEPTH, front=noted).front_source == f"split-npz classes 4-6,9 ({noted})"
+
+
+def test_the_source_counts_the_streams_classes_that_the_front_has_seen_in_the_same_data(tmp_path):
+    path = a_noted_file(tmp_path / "f.safetensors")
+    front = load_front(a_front(), path)
+    assert front.source(Images("abc"), [0, 5, 9]) == f"split-npz classes 4-6,9, 2 of them in this stream ({path})"
+    assert front.source(Images("abc"), [0, 1]) == f"split-npz classes 4-6,9 ({path})"
+    assert front.source(Images("abd"), [0, 5, 9]) == f"split-npz classes 4-6,9 ({path})"
+
+
+@pytest.mark.parametrize("notes", [{"stream": 5}, {"stream": "a\x1b[2J"}, {"classes": "4-6"}, {"classes": ["4"]}])
+def test_notes_of_another_kind_leave_the_files_name_as_the_source(notes, tmp_path):
+    path = a_noted_file(tmp_path / "f.safetensors", **notes)
+    assert load_front(a_front(), path).source() == str(path)
+
+
+@pytest.mark.parametrize("norm", ["group", "instance"])
+def test_a_front_trained_with_another_norm_is_refused_though_its_tensors_fit(norm, tmp_path):
+    noted = a_noted_file(tmp_path / "f.safetensors")
+    torch.save(a_backbone().state_dict(), tmp_path / "f.pt")
+    for path in (noted, tmp_path / "f.pt"):
+        with pytest.raises(UserError, match=f"was trained with batch norm, and this front has {norm} norm; choose --f"):
+            Naive(a_backbone(), freeze_depth=DEPTH, front=path, front_norm=norm)
+    other = a_backbone()
+    set_norm(other, norm)
+    noted.write_bytes(to_bytes(other.state_dict(), {**NOTES, "norms": dict.fromkeys(NOTES["norms"], norm)}))
+    with pytest.raises(UserError, match=f"was trained with {norm} norm, and this front has batch norm"):
+        Naive(a_backbone(), freeze_depth=DEPTH, front=noted)
+    Naive(a_backbone(), freeze_depth=DEPTH, front=noted, front_norm=norm)
+
+
+def test_a_front_of_another_backbone_or_shape_is_refused_with_what_the_file_holds(tmp_path):
+    path = a_noted_file(tmp_path / "f.safetensors")
+    with pytest.raises(UserError, match=r"no tensor 'layer1.*; it holds small-convnet for images of 1x8x8$"):
+        Naive(SlimResNet18((1, 16, 16)), freeze_depth=1, front=path)
+    with pytest.raises(UserError, match=r"'conv1.0.weight' has shape .*; it holds small-convnet for images of 1x8x8$"):
+        Naive(SmallConvNet((3, 8, 8)), freeze_depth=1, front=path)
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=some.data())
+def test_a_damaged_safetensors_file_is_refused_or_read_and_nothing_else_happens(tmp_path, data):
+    whole = a_noted_file(tmp_path / "f.safetensors").read_bytes()
+    end = 8 + int.from_bytes(whole[:8], "little")
+    position = data.draw(some.one_of(some.integers(0, end), some.integers(0, len(whole) - 1)))
+    path = tmp_path / "damaged.safetensors"
+    if data.draw(some.booleans()):
+        path.write_bytes(whole[:position])
+        with pytest.raises(UserError, match=r"damaged\.safetensors: not a readable safetensors file, or damaged"):
+            load_front(a_front(), path)
+    else:
+        path.write_bytes(_changed(whole, position, data.draw(some.binary(min_size=1, max_size=8))))
+        with contextlib.suppress(UserError):
+            load_front(a_front(), path).source()
+
+
+def test_a_pickle_that_calls_itself_safetensors_is_refused_and_runs_nothing(tmp_path):
+    proof = tmp_path / "it-ran"
+    (tmp_path / "f.safetensors").write_bytes(pickle.dumps(RunsCode(proof)))
+    with pytest.raises(UserError, match="not a readable safetensors file, or damaged"):
+        load_front(a_front(), tmp_path / "f.safetensors")
+    torch.save({"w": RunsCode(proof)}, tmp_path / "f.safetensors")
+    with pytest.raises(UserError, match="not a readable safetensors file, or damaged"):
+        load_front(a_front(), tmp_path / "f.safetensors")
+    assert not proof.exists()
 
 
 @functools.cache

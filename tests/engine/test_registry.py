@@ -71,7 +71,7 @@ def test_names_options_and_summaries_are_read_without_torch_or_avalanche():
     [
         ("strategy", "latent-reply", "unknown strategy 'latent-reply': did you mean 'latent-replay'?"),
         ("benchmark", "split-cifar", "unknown benchmark 'split-cifar': did you mean 'split-cifar10'"),
-        ("strategy", "zzzz", "unknown strategy 'zzzz': known: full-hypernetwork, joint"),
+        ("strategy", "zzzz", "unknown strategy 'zzzz': known: agem, der"),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_nearest_or_all(kind, name, sentence):

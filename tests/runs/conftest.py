@@ -1,7 +1,9 @@
+import functools
 from pathlib import Path
 
 import pytest
 from small_sweeps import all_numbers, small_plan, write_archive
+from trained_runs import trained_run
 
 from clhyper.runs.run import run
 
@@ -18,3 +20,16 @@ def uninterrupted(archive, tmp_path_factory) -> dict:
     for config in small_plan(archive):
         assert run(config, results).status == "complete"
     return all_numbers(results)
+
+
+@pytest.fixture(scope="session")
+def trained_folder(tmp_path_factory):
+    """Makes, once, the folder of a strategy's run of two experiences; to be read, not changed."""
+    results = tmp_path_factory.mktemp("trained")
+    archive = write_archive(results / "four.npz", classes=4)
+
+    @functools.cache
+    def folder(strategy: str, task_labels: bool = True) -> Path:
+        return trained_run(archive, results, strategy, norm="batch", task_labels=task_labels)
+
+    return folder

@@ -16,11 +16,25 @@ import torch
 
 from clhyper.runs import RunConfig, plan
 
-STRATEGIES = ("naive", "replay", "latent-replay", "joint", "separate", "partial-hypernetwork", "full-hypernetwork")
+STRATEGIES = (
+    "naive",
+    "ewc",
+    "lwf",
+    "agem",
+    "der",
+    "replay",
+    "latent-replay",
+    "joint",
+    "separate",
+    "partial-hypernetwork",
+    "full-hypernetwork",
+)
 STREAM: dict[str, Any] = {"experiences": 4, "backbone": "small-convnet", "augmentation": "crop-flip"}
 TRAINING: dict[str, Any] = {"epochs": 1, "batch_size": 8, "norm": "batch"}
 HYPERNETWORK: dict[str, Any] = {"drift_tasks": 1, "embedding": 4, "hidden": (8, 8), "channel_embedding": 4}
+CHUNKED: dict[str, Any] = {"drift_tasks": 1, "embedding": 4, "generator": "chunked", "chunk_size": 300}
 REPLAY: dict[str, Any] = {"buffer_size": 16, "replay_batch_size": 8}
+AGEM: dict[str, Any] = {"patterns_per_experience": 8, "sample_size": 6}
 
 
 def write_archive(path: Path, classes: int = 8, images: int = 20) -> Path:
@@ -36,14 +50,16 @@ def write_archive(path: Path, classes: int = 8, images: int = 20) -> Path:
     return path
 
 
-def small_plan(archive: Path, strategies: Iterable[str] = STRATEGIES, **stream: Any) -> list[RunConfig]:
-    """The runs that `small_words` gives on the command line."""
+def small_plan(
+    archive: Path, strategies: Iterable[str] = STRATEGIES, generator: dict[str, Any] = HYPERNETWORK, **stream: Any
+) -> list[RunConfig]:
+    """The runs that `small_words` gives on the command line; `generator`: options of hypernetworks."""
     grid = plan(
         "split-npz",
         STRATEGIES,
         depths=[1],
         benchmark_options={"data": archive, **STREAM, **stream},
-        strategy_options=TRAINING | HYPERNETWORK | REPLAY,
+        strategy_options=TRAINING | generator | REPLAY | AGEM,
     )
     return [config for name in strategies for config in grid if config.strategy == name]
 
@@ -63,8 +79,10 @@ def _options(strategies: list[str]) -> dict[str, Any]:
     options = dict(TRAINING)
     if any("hypernetwork" in name for name in strategies):
         options |= HYPERNETWORK
-    if any("replay" in name for name in strategies):
+    if any("replay" in name or name == "der" for name in strategies):
         options |= REPLAY
+    if "agem" in strategies:
+        options |= AGEM
     return options
 
 

@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +14,9 @@ import pytest
 import torch
 from filelock import FileLock
 from small_sweeps import (
+    CHUNKED,
     STRATEGIES,
+    all_numbers,
     assert_same_numbers,
     finished_records,
     folders,
@@ -64,42 +65,6 @@ def test_a_sweep_killed_at_several_moments_repeats_nothing_and_ends_with_the_sam
         assert lines == finished_records(results)[folder.name]
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-def test_the_command_killed_twenty_times_ends_with_the_same_numbers(archive, uninterrupted, tmp_path):
-    results, delays, kills = tmp_path / "r", random.Random(1), 0
-    finished: dict = {}
-    words = [*small_words(archive, results, jobs=2), "--quiet"]
-    while kills < 22:
-        sweep = subprocess.Popen([CLHYPER, *words], start_new_session=True)
-        begun = lines_written(results)
-        if kills % 3:  # a moment after something was finished, else any moment, imports included
-            wait_until(
-                lambda: lines_written(results) > begun or sweep.poll() is not None,  # noqa: B023
-                "an experience is finished",
-                seconds=240,
-            )
-            time.sleep(delays.uniform(0, 0.5))
-        else:
-            time.sleep(delays.uniform(0, 20))
-        if sweep.poll() is not None:  # nothing is left to kill: take away the runs and kill on
-            assert sweep.returncode == 0
-            assert_same_numbers(results, uninterrupted)
-            shutil.rmtree(results)
-            finished = {}
-            continue
-        processes = [sweep.pid, *(p.pid for p in psutil.Process(sweep.pid).children(recursive=True))]
-        sweep.kill()
-        sweep.wait()
-        kills += 1
-        wait_until(lambda: not any(at_work(pid) for pid in processes), "all its processes are gone", seconds=60)  # noqa: B023
-        assert_nothing_lost(finished, finished_records(results))
-        finished = finished_records(results)
-    assert subprocess.run([CLHYPER, *words], check=False).returncode == 0
-    assert_nothing_lost(finished, finished_records(results))
-    assert_same_numbers(results, uninterrupted)
-
-
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_every_strategy_stopped_after_each_experience_ends_with_the_same_numbers(
     strategy, archive, uninterrupted, tmp_path
@@ -121,6 +86,21 @@ def test_every_strategy_stopped_after_each_experience_ends_with_the_same_numbers
     assert run(config, tmp_path).status == "complete"
     assert_nothing_lost(finished, finished_records(tmp_path))
     assert_same_numbers(tmp_path, {config.name: uninterrupted[config.name]})
+
+
+@pytest.mark.parametrize("strategy", ["partial-hypernetwork", "full-hypernetwork"])
+def test_a_chunked_generator_stopped_after_an_experience_ends_with_the_same_numbers(strategy, archive, tmp_path):
+    (config,) = small_plan(archive, [strategy], CHUNKED)
+    assert run(config, tmp_path / "straight").status == "complete"
+
+    def stop(progress):
+        if progress.experience == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(config, tmp_path / "stopped", stop)
+    assert run(config, tmp_path / "stopped").status == "complete"
+    assert_same_numbers(tmp_path / "stopped", all_numbers(tmp_path / "straight"))
 
 
 def test_a_killed_worker_fails_its_run_alone_and_the_next_sweep_mends_it(archive, uninterrupted, tmp_path):
@@ -186,151 +166,6 @@ def _run_until_write(config, results: Path, replacement: int, moment: str, notes
 
     os.replace = replace_or_die
     run(config, results)
-
-
-@pytest.fixture(scope="module")
-def half_done(archive, tmp_path_factory) -> tuple:
-    """A run's folder after two of four experiences."""
-    results = tmp_path_factory.mktemp("half")
-    (config,) = small_plan(archive, ["partial-hypernetwork"])
-
-    class Enough(BaseException):
-        pass
-
-    def stop(progress):
-        if progress.experience == 3:
-            raise Enough
-
-    with pytest.raises(Enough):
-        run(config, results, stop)
-    assert len(finished_records(results)[config.name]) == 2
-    return config, results
-
-
-def damage_temporary(folder):
-    (folder / ".checkpoint.pt.4711").write_bytes(b"half a file")
-    (folder / ".matrix.json.4711").write_bytes(b"[[")
-
-
-def damage_experiences_ahead(folder):
-    lines = (folder / "experiences.jsonl").read_text().splitlines()
-    (folder / "experiences.jsonl").write_text("\n".join([*lines, lines[-1], '{"experience": 3, "accu']))
-
-
-def damage_experiences_gone(folder):
-    (folder / "experiences.jsonl").unlink()
-    (folder / "matrix.json").unlink()
-
-
-def damage_matrix(folder):
-    (folder / "matrix.json").write_text((folder / "matrix.json").read_text()[:9])
-
-
-def damage_result(folder):
-    (folder / "result.json").write_text('{"schema": 1, "status": "comp')
-
-
-def damage_config(folder):
-    (folder / "config.toml").write_text("benchm")
-
-
-def damage_checkpoint_half(folder):
-    content = (folder / "checkpoint.pt").read_bytes()
-    (folder / "checkpoint.pt").write_bytes(content[: len(content) // 2])
-
-
-def damage_checkpoint_empty(folder):
-    (folder / "checkpoint.pt").write_bytes(b"")
-
-
-def damage_checkpoint_text(folder):
-    (folder / "checkpoint.pt").write_text("this is no checkpoint")
-
-
-@pytest.mark.parametrize(
-    ("damage", "kept"),
-    [
-        (damage_temporary, 2),
-        (damage_experiences_ahead, 2),
-        (damage_experiences_gone, 2),
-        (damage_matrix, 2),
-        (damage_result, 2),
-        (damage_config, 2),
-        (damage_checkpoint_half, 0),
-        (damage_checkpoint_empty, 0),
-        (damage_checkpoint_text, 0),
-    ],
-)
-def test_a_run_goes_on_from_whatever_a_crash_has_left(damage, kept, half_done, uninterrupted, tmp_path):
-    config, before = half_done
-    shutil.copytree(before, tmp_path / "r")
-    folder = tmp_path / "r" / config.name
-    records = finished_records(tmp_path / "r")[config.name]
-    damage(folder)
-    damaged = (folder / "checkpoint.pt").read_bytes()
-    assert run(config, tmp_path / "r").status == "complete"
-    assert numbers(folder) == uninterrupted[config.name]
-    assert finished_records(tmp_path / "r")[config.name][:kept] == records[:kept]
-    set_aside = folder / "checkpoint.pt.damaged"
-    assert set_aside.exists() == (kept == 0)
-    assert kept or set_aside.read_bytes() == damaged
-    assert not list(folder.glob(".*"))
-
-
-def test_a_complete_run_with_a_truncated_result_is_completed_without_training(archive, uninterrupted, tmp_path):
-    (config,) = small_plan(archive, ["naive"])
-    run(config, tmp_path)
-    records = finished_records(tmp_path)
-    result = tmp_path / config.name / "result.json"
-    result.write_text(result.read_text()[:40])
-    told = []
-    assert run(config, tmp_path, told.append).status == "complete"
-    assert told == []
-    assert finished_records(tmp_path) == records
-    assert numbers(tmp_path / config.name) == uninterrupted[config.name]
-
-
-class Hostile:
-    """Unpickled, it makes a file."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return (open, (str(self.path), "w"))
-
-
-@pytest.mark.parametrize("zipped", [True, False])
-def test_a_hostile_checkpoint_runs_no_code(zipped, archive, uninterrupted, tmp_path):
-    (config,) = small_plan(archive, ["naive"])
-    folder = tmp_path / "r" / config.name
-    folder.mkdir(parents=True)
-    content = {"schema": 1, "records": Hostile(tmp_path / "owned")}
-    torch.save(content, folder / "checkpoint.pt", _use_new_zipfile_serialization=zipped)
-    torch.load(folder / "checkpoint.pt", weights_only=False)  # it does what it is made for
-    (tmp_path / "owned").unlink()
-    assert run(config, tmp_path / "r").status == "complete"
-    assert not (tmp_path / "owned").exists()
-    assert numbers(folder) == uninterrupted[config.name]
-
-
-def test_checkpoints_hold_tensors_and_plain_values_only(half_done):
-    config, results = half_done
-    content = torch.load(results / config.name / "checkpoint.pt", weights_only=True)
-    assert content["schema"] == 1
-    assert set(content) >= {"records", "matrix", "strategy", "accuracy", "cost", "data", "loading_seconds"}
-
-
-def test_a_checkpoint_of_another_schema_is_left_alone_and_said(half_done, tmp_path):
-    config, before = half_done
-    shutil.copytree(before, tmp_path / "r")
-    checkpoint = tmp_path / "r" / config.name / "checkpoint.pt"
-    torch.save({**torch.load(checkpoint, weights_only=True), "schema": 99}, checkpoint)
-    content = checkpoint.read_bytes()
-    outcome = run(config, tmp_path / "r")
-    assert (outcome.status, outcome.misuse) == ("failed", True)
-    assert "schema 99" in outcome.reason
-    assert checkpoint.read_bytes() == content
 
 
 def test_data_that_changed_since_the_run_began_are_said(tmp_path):
