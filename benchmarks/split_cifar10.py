@@ -15,10 +15,7 @@ __all__ = ["SplitCIFAR10"]
 class Options(StreamOptions):
     """Options of split CIFAR-10."""
 
-    experiences: int = 5
-    """number of experiences that the classes are dealt to, in equal shares"""
     augmentation: Augmentation = "crop-flip"
-    """training augmentation: flip (horizontal), crop-flip (random crop with 4 pixels of padding, and flip)"""
     data: Path | None = None
     """folder that holds cifar-10-batches-py; without it, the files are downloaded once"""
 

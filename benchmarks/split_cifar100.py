@@ -16,9 +16,7 @@ class Options(StreamOptions):
     """Options of split CIFAR-100."""
 
     experiences: int = 20
-    """number of experiences that the classes are dealt to, in equal shares"""
     augmentation: Augmentation = "crop-flip"
-    """training augmentation: flip (horizontal), crop-flip (random crop with 4 pixels of padding, and flip)"""
     data: Path | None = None
     """folder that holds cifar-100-python; without it, the files are downloaded once"""
 

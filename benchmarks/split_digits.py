@@ -14,10 +14,7 @@ __all__ = ["SplitDigits"]
 class Options(StreamOptions):
     """Options of split digits."""
 
-    experiences: int = 5
-    """number of experiences that the classes are dealt to, in equal shares"""
     backbone: str = "small-convnet"
-    """network that every strategy trains; `clhyper list` has the names"""
 
 
 def SplitDigits(**options: Any) -> ImageStream:

@@ -16,8 +16,6 @@ __all__ = ["SplitNpz"]
 class Options(StreamOptions):
     """Options of split npz."""
 
-    experiences: int = 5
-    """number of experiences that the classes are dealt to, in equal shares"""
     data: Path | None = None
     """.npz file that holds x_train, y_train, x_test, y_test and, if you like, class_names"""
 

@@ -16,10 +16,7 @@ __all__ = ["SplitParquet"]
 class Options(StreamOptions):
     """Options of split Parquet."""
 
-    experiences: int = 5
-    """number of experiences that the classes are dealt to, in equal shares"""
     augmentation: Augmentation = "crop-flip"
-    """training augmentation: flip (horizontal), crop-flip (random crop with 4 pixels of padding, and flip)"""
     data: Path | None = None
     """folder that holds train.parquet and test.parquet, or shards such as train-00000-of-00001.parquet"""
     image_column: str | None = None

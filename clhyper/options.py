@@ -15,6 +15,7 @@ from clhyper.errors import require, unknown
 
 Norm = Literal["batch", "group", "instance"]
 Augmentation = Literal["none", "flip", "crop-flip"]
+Variant = Literal["none", "permuted", "rotated"]
 OptimizerName = Literal["adam", "adamw", "sgd"]
 
 OptionsT = TypeVar("OptionsT")
@@ -27,7 +28,8 @@ class StreamOptions:
     experiences: int = 5
     """number of experiences that the classes are dealt to, in equal shares"""
     order_seed: int | None = None
-    """seed that shuffles the classes before they are dealt; without it, in the order of their numbers"""
+    """seed that shuffles the classes before they are dealt, and permuted pixels; without it, classes come in the order
+    of their numbers"""
     class_order: tuple[int, ...] = ()
     """the classes in the order in which they are dealt, each once; instead of --order-seed"""
     task_labels: bool = True
@@ -38,6 +40,11 @@ class StreamOptions:
     """share of the training images held out; runs are then evaluated on these and never read the test set"""
     augmentation: Augmentation = "none"
     """training augmentation: flip (horizontal), crop-flip (random crop with 4 pixels of padding, and flip)"""
+    variant: Variant = "none"
+    """every experience has all classes, each time in another domain: permuted (pixels shuffled alike in all images,
+    experience 0 as it is) or rotated (experience i of n by i/n of --max-angle); none: the classes are dealt"""
+    max_angle: float = 180.0
+    """degrees over which a rotated stream is spread, counter-clockwise"""
     backbone: str = "slim-resnet18"
     """network that every strategy trains; `clhyper list` has the names"""
 
@@ -50,6 +57,16 @@ class StreamOptions:
             "class_order and order_seed contradict each other: give one of them",
         )
         require(self.image_size is None or self.image_size >= 1, f"image_size {self.image_size}: at least 1 pixel")
+        require(0 < self.max_angle <= 360, f"max_angle {self.max_angle}: more than 0 and at most 360 degrees")
+        require(
+            self.variant == "rotated" or self.max_angle == StreamOptions.max_angle,
+            f"max_angle {self.max_angle}: variant {self.variant} turns no image, --variant rotated does",
+        )
+        require(
+            self.variant != "permuted" or self.augmentation == "none",
+            f"augmentation {self.augmentation} and variant permuted contradict each other, since neighbours among"
+            " permuted pixels mean nothing: add --augmentation none",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

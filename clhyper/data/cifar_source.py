@@ -1,27 +1,18 @@
 """CIFAR-10 and CIFAR-100 through torchvision: files already there, or downloaded once."""
 
-import contextlib
-import http.client
 import shutil
-import socket
-import tarfile
-import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 
-from clhyper.data.cache import Decoded, cache_folder, cached
+from clhyper.data.cache import Decoded, cached
 from clhyper.data.decode import resize
+from clhyper.data.download import downloaded
 from clhyper.data.images import ImageSet
 from clhyper.errors import UserError
 
 __all__ = ["cifar10", "cifar100"]
-
-SILENCE = 30.0
-"""seconds after which a download that sends nothing has failed"""
 
 
 def cifar10(data: Path | None = None, image_size: int | None = None) -> ImageSet:
@@ -47,8 +38,12 @@ def _cifar(class_name: str, data: Path | None, image_size: int | None) -> ImageS
 
     dataset = getattr(datasets, class_name)
     if data is None:
-        root = cache_folder() / "downloads"
-        _download(dataset, root)
+        root = downloaded(
+            class_name,
+            dataset.base_folder,
+            lambda root: _wrong_file(dataset, root) is None,
+            lambda root: _download(dataset, root),
+        )
     else:
         root = data.absolute().parent if data.absolute().name == dataset.base_folder else data
         if wrong := _wrong_file(dataset, root):
@@ -98,39 +93,6 @@ def _wrong_file(dataset: Any, root: Path) -> tuple[Path, str] | None:
 
 
 def _download(dataset: Any, root: Path) -> None:
-    """Downloads the data set into `root`, unless its files are there and intact."""
-    if _wrong_file(dataset, root) is None:
-        return
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        with FileLock(root / f"{dataset.base_folder}.lock"), _patience(SILENCE):
-            if _wrong_file(dataset, root) is None:
-                return
-            # torchvision doesn't look at every file before it decides that there is nothing to download.
-            shutil.rmtree(root / dataset.base_folder, ignore_errors=True)
-            dataset(root, train=False, download=True)
-    except (
-        OSError,
-        RuntimeError,
-        EOFError,
-        ValueError,
-        http.client.HTTPException,
-        tarfile.TarError,
-        zlib.error,
-    ) as error:
-        reason = str(getattr(error, "reason", error)).strip().splitlines() or [type(error).__name__]
-        raise UserError(
-            f"{dataset.__name__} couldn't be downloaded to {root} ({reason[0].rstrip('.')}):"
-            f" --data DIR takes files already there, as the folder that holds {dataset.base_folder}"
-        ) from error
-
-
-@contextlib.contextmanager
-def _patience(seconds: float) -> Iterator[None]:
-    """torchvision sets no time limit of its own: without one, a silent server holds the run for good."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
+    # torchvision doesn't look at every file before it decides that there is nothing to download.
+    shutil.rmtree(root / dataset.base_folder, ignore_errors=True)
+    dataset(root, train=False, download=True)

@@ -1,6 +1,7 @@
-"""What the image sources have in common: hashing files, resizing, numbering classes."""
+"""What the image sources have in common: hashing files, resizing, numbering classes, shares of every class."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,10 +11,12 @@ from torch.nn import functional as F
 
 from clhyper.errors import UserError, require
 
-__all__ = ["hash_files", "number_classes", "resize"]
+__all__ = ["check_alike", "hash_files", "hash_tree", "number_classes", "resize", "share_of_each_class"]
 
 RESIZED_AT_ONCE = 2**24
 """numbers of the source images that are resized in one call: 64 MiB as float32"""
+
+_SHARE_SEED = 0
 
 
 def hash_files(paths: Sequence[Path]) -> list[str]:
@@ -26,6 +29,13 @@ def hash_files(paths: Sequence[Path]) -> list[str]:
         except OSError as error:
             raise UserError(f"{path}: can't be read ({error.strerror or error})") from error
     return hashes
+
+
+def hash_tree(root: Path, paths: Sequence[Path]) -> str:
+    """One hash of the files' content and of their places under `root`; raises as `hash_files`."""
+    places = [path.relative_to(root).as_posix() for path in paths]
+    content = json.dumps([places, hash_files(paths)])
+    return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
 
 
 def resize(images: np.ndarray, size: int | None) -> np.ndarray:
@@ -61,3 +71,28 @@ def number_classes(
         )
     numbered = [np.searchsorted(known, labels).astype(np.int64) for labels in (y_train, y_test)]
     return numbered[0], numbered[1], tuple(known.tolist())
+
+
+def check_alike(source: Path, x_train: np.ndarray, x_test: np.ndarray) -> None:
+    """Raises `UserError`, naming `source`, unless training and test images have the same shape."""
+    if x_train.shape[1:] != x_test.shape[1:]:
+        shapes = " and ".join("x".join(map(str, x.shape[1:])) for x in (x_train, x_test))
+        raise UserError(
+            f"{source}: training and test images of {shapes} (channels x height x width): both must be alike"
+            " (--image-size resizes them)"
+        )
+
+
+def share_of_each_class(labels: np.ndarray, share: float, option: str) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that stay and rows set apart: the same share of every class, drawn with a fixed seed.
+
+    Every class has at least one image in both; raises `UserError`, naming the `option`, for one with a single image.
+    """
+    random = np.random.default_rng(_SHARE_SEED)
+    apart = []
+    for label in np.unique(labels):
+        rows = random.permutation(np.flatnonzero(labels == label))
+        require(len(rows) > 1, f"{option} {share}: class {label} has one image, which can't be split")
+        apart.append(rows[: min(max(1, round(share * len(rows))), len(rows) - 1)])
+    chosen = np.sort(np.concatenate(apart))
+    return np.setdiff1d(np.arange(len(labels)), chosen), chosen

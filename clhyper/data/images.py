@@ -11,7 +11,8 @@ class ImageSet:
 
     `x_train`, `x_test`: uint8 (images, channels, height, width), memory-mapped where they come from the cache.
     `y_train`, `y_test`: int64 (images,).
-    `mean`, `std`: of the training images, one number a channel, in units of 0 to 1.
+    `mean`, `std`: of the training images, one number a channel, in units of 0 to 1. Those that `--validation` holds out
+    are among them (ours), so that networks see the same numbers with and without it; test images never are.
     `fingerprint`: changes whenever the decoded content would.
     """
 

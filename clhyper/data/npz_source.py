@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from clhyper.data.cache import Decoded, cached
-from clhyper.data.decode import hash_files, number_classes, resize
+from clhyper.data.decode import check_alike, hash_files, number_classes, resize
 from clhyper.data.images import ImageSet
 from clhyper.errors import UserError, require
 
@@ -40,12 +40,7 @@ def _decode(path: Path, image_size: int | None) -> Decoded:
         _check_labels(path, f"y_{split}", arrays[f"y_{split}"], len(images[f"x_{split}"]))
     y_train, y_test, labels = number_classes(path, arrays["y_train"], arrays["y_test"])
     x_train, x_test = (resize(images.pop(name), image_size) for name in ("x_train", "x_test"))
-    if x_train.shape[1:] != x_test.shape[1:]:
-        shapes = " and ".join("x".join(map(str, x.shape[1:])) for x in (x_train, x_test))
-        raise UserError(
-            f"{path}: x_train and x_test hold images of {shapes} (channels x height x width): they must be alike"
-            " (--image-size resizes both)"
-        )
+    check_alike(path, x_train, x_test)
     return Decoded(x_train, y_train, x_test, y_test, _class_names(path, arrays.get("class_names"), labels))
 
 

@@ -11,17 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from PIL import Image
 
 from clhyper.data.cache import Decoded, cached
-from clhyper.data.decode import hash_files, number_classes, resize
+from clhyper.data.decode import hash_files, number_classes
 from clhyper.data.images import ImageSet
+from clhyper.data.pictures import PICTURES_AT_ONCE, decode_picture, join, stack
 from clhyper.errors import UserError, require
 
 __all__ = ["parquet"]
-
-ROWS_AT_ONCE = 256
-"""few, so that a batch of large photographs fits in memory"""
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ def parquet(
         "columns": [columns.image, columns.label],
         "image_size": image_size,
     }
-    return cached("parquet", key, lambda: _decode(data, files, columns, image_size))
+    return cached("parquet", key, lambda: _decode_splits(data, files, columns, image_size))
 
 
 def _find_files(data: Path) -> dict[str, list[Path]]:
@@ -142,16 +139,16 @@ def _label_names(schema: pa.Schema, label: str) -> tuple[str, ...]:
         return ()
 
 
-def _decode(data: Path, files: dict[str, list[Path]], columns: Columns, image_size: int | None) -> Decoded:
+def _decode_splits(data: Path, files: dict[str, list[Path]], columns: Columns, image_size: int | None) -> Decoded:
     train, y_train = _read_split(files["train"], columns, image_size, None)
     test, y_test = _read_split(files["test"], columns, image_size, train[0].shape[2:] if train else None)
     y_train, y_test, labels = number_classes(data, y_train, y_test)
-    channels = max(batch.shape[1] for batch in train + test)
+    x_train, x_test = join(train, test)
     names = columns.label_names
     return Decoded(
-        x_train=_join(train, channels),
+        x_train=x_train,
         y_train=y_train,
-        x_test=_join(test, channels),
+        x_test=x_test,
         y_test=y_test,
         class_names=tuple(names[label] if 0 <= label < len(names) else str(label) for label in labels),
     )
@@ -171,15 +168,10 @@ def _read_split(
         for encoded, batch_labels in _read_rows(path, columns):
             if not encoded:
                 continue
-            images = [_decode_image(content, f"{path}, row {row + i}") for i, content in enumerate(encoded)]
+            places = [f"{path}, row {row + i}" for i in range(len(encoded))]
+            images = [_decode(content, place) for content, place in zip(encoded, places, strict=True)]
             pixels = pixels or images[0].shape[1:]
-            for i, image in enumerate(images):
-                if image_size is None and image.shape[1:] != pixels:
-                    raise UserError(
-                        f"{path}, row {row + i}: an image of {_size(image.shape[1:])} pixels, where the first has"
-                        f" {_size(pixels)}: --image-size resizes all to one size"
-                    )
-            batches.append(_stack(images, image_size))
+            batches.append(stack(images, places, image_size, pixels))
             labels.append(batch_labels)
             row += len(images)
     return batches, np.concatenate(labels)
@@ -196,7 +188,7 @@ def _read_rows(path: Path, columns: Columns) -> Iterator[tuple[list[bytes | None
             alike and pa.types.is_integer(kinds[columns.label]),
             f"{path}: columns {columns.image} and {columns.label} have other types than in the first training file",
         )
-        batches = file.iter_batches(ROWS_AT_ONCE, columns=[columns.image, columns.label])
+        batches = file.iter_batches(PICTURES_AT_ONCE, columns=[columns.image, columns.label])
         while True:
             try:
                 batch = next(batches, None)
@@ -211,44 +203,10 @@ def _read_rows(path: Path, columns: Columns) -> Iterator[tuple[list[bytes | None
             yield images.to_pylist(), labels.to_numpy(zero_copy_only=False).astype(np.int64)
 
 
-def _decode_image(content: bytes | None, where: str) -> np.ndarray:
-    """uint8 (1 or 3 channels, height, width)."""
+def _decode(content: bytes | None, where: str) -> np.ndarray:
     if content is None:
         raise UserError(f"{where}: no image, only its path at best: files that hold the images are right")
-    try:
-        with Image.open(BytesIO(content)) as image:
-            if image.mode == "F" or image.mode.startswith("I"):
-                raise UserError(f"{where}: an image of mode {image.mode}: 8 bits a channel are right")
-            if image.mode in ("1", "L"):
-                return np.asarray(image.convert("L"))[None]
-            return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
-    except UserError:
-        raise
-    except Exception as error:  # Pillow's decoders raise many kinds
-        raise UserError(f"{where}: not an image that Pillow can decode, or a damaged one") from error
-
-
-def _stack(images: list[np.ndarray], image_size: int | None) -> np.ndarray:
-    """One array (images, channels, height, width), of as many channels as the richest image has."""
-    channels = max(len(image) for image in images)
-    images = [np.broadcast_to(image, (channels, *image.shape[1:])) for image in images]
-    if image_size is None:
-        return np.stack(images)
-    stacked = np.empty((len(images), channels, image_size, image_size), dtype=np.uint8)
-    alike: dict[tuple[int, ...], list[int]] = {}
-    for i, image in enumerate(images):
-        alike.setdefault(image.shape, []).append(i)
-    for indices in alike.values():
-        stacked[indices] = resize(np.stack([images[i] for i in indices]), image_size)
-    return stacked
-
-
-def _join(batches: list[np.ndarray], channels: int) -> np.ndarray:
-    return np.concatenate([np.broadcast_to(b, (len(b), channels, *b.shape[2:])) for b in batches])
-
-
-def _size(pixels: tuple[int, ...]) -> str:
-    return "x".join(str(side) for side in reversed(pixels))
+    return decode_picture(BytesIO(content), where)
 
 
 def _first_line(error: Exception) -> str:

@@ -7,11 +7,24 @@ import numpy as np
 from clhyper.data.cache import Decoded, cached
 from clhyper.data.cifar_source import cifar10, cifar100
 from clhyper.data.decode import resize
+from clhyper.data.folder_source import folder
+from clhyper.data.idx_source import idx, torchvision_idx
 from clhyper.data.images import ImageSet
 from clhyper.data.npz_source import npz
 from clhyper.data.parquet_source import parquet
+from clhyper.data.tiny_imagenet_source import tiny_imagenet
 
-__all__ = ["cifar10", "cifar100", "digits", "npz", "parquet"]
+__all__ = [
+    "cifar10",
+    "cifar100",
+    "digits",
+    "folder",
+    "idx",
+    "npz",
+    "parquet",
+    "tiny_imagenet",
+    "torchvision_idx",
+]
 
 
 def digits(image_size: int | None = None) -> ImageSet:

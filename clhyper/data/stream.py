@@ -1,68 +1,24 @@
-"""A data set dealt into experiences by class: an Avalanche benchmark whose images stay uint8 tensors."""
+"""A data set dealt into experiences, by class or by domain: an Avalanche benchmark whose images stay uint8 tensors."""
 
-import functools
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from avalanche.benchmarks import CLScenario, EagerCLStream, with_classes_timeline
-from avalanche.benchmarks.scenarios.dataset_scenario import DatasetExperience
-from avalanche.benchmarks.utils import DataAttribute, TaskAwareSupervisedClassificationDataset, TransformGroups
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from clhyper.backbones import Backbone, build_backbone
-from clhyper.backbones.model import classes_by_task
 from clhyper.data.augmentation import Preparation
+from clhyper.data.decode import share_of_each_class
+from clhyper.data.domains import domain_of
+from clhyper.data.experience import ExperienceImages, ImageExperience, as_targets, image_experience, images_of, join
 from clhyper.data.images import ImageSet
 from clhyper.errors import require
 from clhyper.options import StreamOptions
 
-_VALIDATION_SEED = 0
-
-
-class ExperienceImages(Dataset):
-    """The images of an experience, rows of the source's array: whole as tensors, or one by one as a torch data set.
-
-    Args:
-        source: uint8 (all images, channels, height, width).
-        rows: Rows of the source that belong to the experience.
-        labels: (images,) labels as the strategies see them.
-        tasks: (images,) task labels.
-        preparation: uint8 images to network inputs.
-    """
-
-    def __init__(
-        self, source: np.ndarray, rows: np.ndarray, labels: Tensor, tasks: Tensor, preparation: Preparation
-    ) -> None:
-        self.source, self.rows, self.labels, self.tasks = source, rows, labels, tasks
-        self.preparation = preparation
-        self.targets = labels.tolist()
-
-    def x(self, chosen: Tensor | None = None) -> Tensor:
-        """uint8 (images, channels, height, width) of the chosen images, or of all of them, read now."""
-        rows = self.rows if chosen is None else self.rows[chosen.cpu().numpy()]
-        return torch.from_numpy(np.ascontiguousarray(self.source[rows]))
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return torch.from_numpy(np.array(self.source[self.rows[index]])), self.targets[index]
-
-
-class ImageExperience(DatasetExperience):
-    """An Avalanche experience that also has its images as tensors.
-
-    `images`: the tensors. `classes_by_task`: labels of each task in it. `original_classes`: the source's own labels.
-    """
-
-    images: ExperienceImages
-    classes_by_task: dict[int, list[int]]
-    original_classes: tuple[int, ...]
-    task_labels: list[int]
-    task_label: int
+__all__ = ["ExperienceImages", "ImageExperience", "ImageStream", "images_of", "join", "split_stream"]
 
 
 class ImageStream(CLScenario):
@@ -102,21 +58,27 @@ class ImageStream(CLScenario):
 
 
 def split_stream(images: ImageSet, options: StreamOptions, name: str) -> ImageStream:
-    """Deals the classes of `images` to experiences.
+    """Deals the classes of `images` to experiences; or, with a `variant`, gives all of them to each, in its domain.
 
-    With task labels an experience's labels count from 0 and its number is its task; without, labels count on in the
-    order of appearance and the task is 0 throughout. Classes that don't divide evenly go to the first experiences.
+    With task labels an experience's number is its task, and its labels count from 0; without, the task is 0 throughout
+    and labels count on in the order of appearance: where classes come again, so do their labels. Classes that don't
+    divide evenly go to the first experiences.
 
     Raises:
-        UserError: more experiences than classes, or a class order that isn't one.
+        UserError: more experiences than classes, a class order that isn't one, or an experience without images.
     """
     order = _class_order(images, options, name)
-    require(
-        options.experiences <= len(order),
-        f"experiences {options.experiences}: {name} has {len(order)} classes, so at most as many experiences",
-    )
-    groups = [group.tolist() for group in np.array_split(np.array(order), options.experiences)]
-    training, held_out = _hold_out(images.y_train, options.validation)
+    if options.variant == "none":
+        require(
+            options.experiences <= len(order),
+            f"experiences {options.experiences}: {name} has {len(order)} classes, so at most as many experiences",
+        )
+        groups = [group.tolist() for group in np.array_split(np.array(order), options.experiences)]
+    else:
+        groups = [order] * options.experiences
+    training, held_out = np.arange(len(images.y_train)), np.arange(0)
+    if options.validation:
+        training, held_out = share_of_each_class(images.y_train, options.validation, "validation")
     plain = Preparation(images.mean, images.std)
     augmented = Preparation(images.mean, images.std, options.augmentation)
     parts = {
@@ -126,10 +88,7 @@ def split_stream(images: ImageSet, options: StreamOptions, name: str) -> ImageSt
     if options.validation:
         parts["validation"] = (images.x_train, images.y_train, held_out, plain)
     scenario = CLScenario(
-        [
-            EagerCLStream(stream, [_experience(i, groups, options, *part) for i in range(len(groups))])
-            for stream, part in parts.items()
-        ]
+        [EagerCLStream(stream, _experiences(stream, groups, options, *part)) for stream, part in parts.items()]
     )
     return ImageStream(name, images, options, list(with_classes_timeline(scenario).streams.values()))
 
@@ -147,124 +106,30 @@ def _class_order(images: ImageSet, options: StreamOptions, name: str) -> list[in
     return np.random.default_rng(options.order_seed).permutation(images.classes).tolist()
 
 
-def _hold_out(labels: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """Rows for training and rows held out: of every class the same share, at least one image where there is a share."""
-    if not share:
-        return np.arange(len(labels)), np.arange(0)
-    random = np.random.default_rng(_VALIDATION_SEED)
-    held_out = []
-    for label in np.unique(labels):
-        rows = random.permutation(np.flatnonzero(labels == label))
-        require(len(rows) > 1, f"validation {share}: class {label} has one training image, which can't be split")
-        held_out.append(rows[: min(max(1, round(share * len(rows))), len(rows) - 1)])
-    held = np.sort(np.concatenate(held_out))
-    return np.setdiff1d(np.arange(len(labels)), held), held
-
-
-def _experience(
-    number: int,
+def _experiences(
+    stream: str,
     groups: list[list[int]],
     options: StreamOptions,
     source: np.ndarray,
     all_labels: np.ndarray,
     allowed: np.ndarray,
     preparation: Preparation,
-) -> ImageExperience:
-    classes = groups[number]
-    rows = allowed[np.isin(all_labels[allowed], classes)]
-    first = 0 if options.task_labels else sum(len(group) for group in groups[:number])
-    label_of = {original: first + position for position, original in enumerate(classes)}
-    labels = torch.tensor([label_of[label] for label in all_labels[rows].tolist()], dtype=torch.long)
-    task = number if options.task_labels else 0
-    images = ExperienceImages(source, rows, labels, torch.full_like(labels, task), preparation)
-    experience = ImageExperience(dataset=_avalanche_dataset(images), current_experience=number)
-    experience.images = images
-    experience.classes_by_task = {task: sorted(label_of.values())}
-    experience.original_classes = tuple(classes)
-    experience.task_labels = [task]
-    experience.task_label = task
-    return experience
-
-
-def _avalanche_dataset(images: ExperienceImages) -> Any:
-    """The same images for Avalanche's own loaders and plugins, image by image."""
-    plain = Preparation(images.preparation.mean, images.preparation.std)
-    return TaskAwareSupervisedClassificationDataset(
-        [images],
-        data_attributes=[
-            DataAttribute(images.targets, "targets"),
-            DataAttribute(images.tasks.tolist(), "targets_task_labels", use_in_getitem=True),
-        ],
-        transform_groups=TransformGroups(
-            {"train": (_OneImage(images.preparation), None), "eval": (_OneImage(plain), None)}
-        ),
-    )
-
-
-class ListedImages:
-    """The images of an experience of any Avalanche benchmark, read one by one and as its evaluation transform gives
-    them; the same face as `ExperienceImages`, for those who need a few."""
-
-    def __init__(self, experience: Any) -> None:
-        self.dataset = experience.dataset.eval()
-        self.labels = torch.tensor(list(self.dataset.targets), dtype=torch.long)
-        tasks = getattr(self.dataset, "targets_task_labels", [0] * len(self.labels))
-        self.tasks = torch.tensor(list(tasks), dtype=torch.long)
-        self.preparation = _AsTheyAre()
-
-    def x(self, chosen: Tensor | None = None) -> Tensor:
-        rows = range(len(self.labels)) if chosen is None else chosen.tolist()
-        return torch.stack([torch.as_tensor(self.dataset[row][0]) for row in rows])
-
-
-class _AsTheyAre:
-    augmentation = "none"
-
-    def __call__(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        return x
-
-    normalise = __call__
-
-
-def images_of(experience: Any) -> Any:
-    """The experience's images with their labels, tasks and preparation: `ExperienceImages`, or `ListedImages`."""
-    return getattr(experience, "images", None) or ListedImages(experience)
-
-
-def join(experiences: Sequence[Any]) -> Any:
-    """The union of experiences as one, with their tasks and classes; for joint training, on any Avalanche stream."""
-    classes: dict[int, set[int]] = {}
-    for experience in experiences:
-        for task, labels in classes_by_task(experience).items():
-            classes.setdefault(task, set()).update(labels)
-    parts: list[Any] = [getattr(experience, "images", None) for experience in experiences]
-    last = experiences[-1].current_experience
-    joined: Any
-    if all(part is not None for part in parts):
-        images = ExperienceImages(
-            parts[0].source,
-            np.concatenate([part.rows for part in parts]),
-            torch.cat([part.labels for part in parts]),
-            torch.cat([part.tasks for part in parts]),
-            parts[0].preparation,
-        )
-        joined = ImageExperience(dataset=_avalanche_dataset(images), current_experience=last)
-        joined.images = images
-    else:
-        dataset = functools.reduce(lambda one, other: one.concat(other), (e.dataset for e in experiences))
-        joined = DatasetExperience(dataset=dataset, current_experience=last)
-    joined.classes_by_task = {task: sorted(labels) for task, labels in classes.items()}
-    joined.classes_in_this_experience = set().union(*classes.values())
-    joined.task_labels = list(classes)
-    joined.origin_stream = experiences[-1].origin_stream
-    return joined
-
-
-class _OneImage:
-    """A preparation of batches as a transform of single images."""
-
-    def __init__(self, preparation: Preparation) -> None:
-        self.preparation = preparation
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return self.preparation(x[None])[0]
+) -> list[ImageExperience]:
+    """The experiences of one stream: those rows of the source that are allowed, dealt by their classes."""
+    experiences = []
+    number_of = {label: number for number, label in enumerate(dict.fromkeys(itertools.chain(*groups)))}
+    dealt: dict[tuple[int, ...], tuple[np.ndarray, Tensor, Any]] = {}
+    for number, classes in enumerate(groups):
+        first = number_of[classes[0]] if options.task_labels else 0
+        if tuple(classes) not in dealt:
+            rows = allowed[np.isin(all_labels[allowed], classes)]
+            require(len(rows) > 0, f"experience {number}: no {stream} images of its classes: deal fewer experiences")
+            labels = torch.tensor([number_of[label] - first for label in all_labels[rows].tolist()], dtype=torch.long)
+            dealt[tuple(classes)] = (rows, labels, as_targets(labels))
+        rows, labels, targets = dealt[tuple(classes)]
+        task = number if options.task_labels else 0
+        domain = domain_of(number, options)
+        images = ExperienceImages(source, rows, labels, torch.full_like(labels, task), preparation, domain)
+        known = {task: [number_of[label] - first for label in classes]}
+        experiences.append(image_experience(number, images, targets, known, classes))
+    return experiences
