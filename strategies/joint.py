@@ -1,4 +1,8 @@
-"""Joint training: all experiences at once, shuffled together; the bound that knows no stream."""
+"""Joint training: all experiences at once, shuffled together; the bound that knows no stream.
+
+Source: the upper bound of the field, "joint" in De Lange et al., "A continual learning survey: Defying forgetting in
+classification tasks", TPAMI 2021.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,9 +24,12 @@ class Options(TrainingOptions):
 
 
 class Joint(Strategy):
-    """Trains once on the union of the experiences given to `train`: `strategy.train(stream.train_stream)`.
+    """Trains once on the union of the experiences given to `train`, as in `strategy.train(stream.train_stream)`, on
 
-    An epoch is a pass over all images, so that joint training takes as many steps as the stream does.
+        L = CE(h_omega(x), y)
+
+    with (x, y) drawn from all experiences alike, and one head a task. An epoch is a pass over all images, so that joint
+    training takes as many steps as the stream does.
     """
 
     Options = Options

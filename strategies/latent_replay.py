@@ -48,7 +48,12 @@ class Options(ReplayOptions, DepthOptions):
 
 
 class LatentReplay(Strategy):
-    """Cross-entropy on the new images plus cross-entropy on stored ones, sent through the back as one batch.
+    """Front g_phi frozen after the first experience, back h_omega trained on
+
+        L = CE(h_omega(g_phi(x)), y) + w * CE(h_omega(z), y_z)
+
+    with (z, y_z) drawn from the stored features z = g_phi(x_old), and w the replay weight. New and stored features go
+    through the back as one batch.
 
     At freeze depth 0 there is no front: the buffer holds images, augmented anew each time, which is plain replay.
     """

@@ -1,6 +1,9 @@
 """Naive fine-tuning: goes on training one network, experience after experience, with nothing against forgetting.
 
 With a freeze depth the first stages stay as the first experience left them.
+
+Source: the lower bound of the field, "finetuning" in De Lange et al., "A continual learning survey: Defying forgetting
+in classification tasks", TPAMI 2021.
 """
 
 from dataclasses import dataclass
@@ -22,7 +25,12 @@ class Options(DepthOptions):
 
 
 class Naive(Strategy):
-    """Fine-tuning with one head a task (one head over all classes seen, without task labels)."""
+    """Fine-tuning with one head a task (one head over all classes seen, without task labels), trained on
+
+        L = CE(h_omega(g_phi(x)), y)
+
+    of the present experience's images x and labels y alone; the front g_phi is frozen after the first experience.
+    """
 
     Options = Options
 

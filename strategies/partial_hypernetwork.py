@@ -1,13 +1,14 @@
 """Partial hypernetwork: freeze the first layers, let a hypernetwork generate the rest for each task.
 
 Source: Hemati, Lomonaco, Bacciu and Borth, "Partial Hypernetworks for Continual Learning", CoLLAs 2023,
-arXiv 2306.10724. The regulariser is von Oswald et al., "Continual learning with hypernetworks", ICLR 2020.
+arXiv 2306.10724. The regulariser is von Oswald et al., "Continual learning with hypernetworks", ICLR 2020, and so is
+the chunked generator.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Literal
 
 import torch
 
@@ -15,7 +16,7 @@ from clhyper.backbones import Backbone, split
 from clhyper.backbones.model import classes_by_task
 from clhyper.engine import Strategy
 from clhyper.errors import require
-from clhyper.hypernetworks import AdditiveHypernetwork
+from clhyper.hypernetworks import GENERATORS
 from clhyper.hypernetworks.model import GeneratedModel
 from clhyper.options import DepthOptions, Norm, TrainingOptions
 
@@ -24,7 +25,10 @@ __all__ = ["PartialHypernetwork"]
 
 @dataclass(frozen=True, kw_only=True)
 class HypernetworkOptions(TrainingOptions):
-    """Hyperparameters of a hypernetwork at any depth."""
+    """Hyperparameters of a hypernetwork at any depth.
+
+    An option whose metadata name a generator belongs to it: with another generator it can't be set.
+    """
 
     norm: Norm = "instance"
     """normalisation of the generated back; batch keeps running statistics a task"""
@@ -36,20 +40,41 @@ class HypernetworkOptions(TrainingOptions):
     """number of earlier tasks, drawn each step, that the drift is averaged over; without it, all of them"""
     copy_embedding: bool = True
     """start a new task's embedding as a copy of the one before, in place of a random one"""
+    generator: Literal["additive", "chunked"] = "additive"
+    """what generates the weights: kernel by kernel (Hemati et al.), or chunk by chunk (von Oswald et al.)"""
     embedding: int = 32
     """size of a task's embedding"""
-    hidden: tuple[int, int] = (50, 32)
-    """sizes of the two layers that the embedding passes through"""
-    channel_embedding: int = 32
-    """size of an output channel's embedding"""
+    hidden: tuple[int, int] = field(default=(50, 32), metadata={"generator": "additive"})
+    """additive generator: sizes of the two layers that the embedding passes through"""
+    channel_embedding: int = field(default=32, metadata={"generator": "additive"})
+    """additive generator: size of an output channel's embedding"""
+    chunk_size: int = field(default=500, metadata={"generator": "chunked"})
+    """chunked generator: numbers in a chunk of the weights"""
+    chunk_embedding: int = field(default=32, metadata={"generator": "chunked"})
+    """chunked generator: size of a chunk's embedding"""
+    chunk_hidden: tuple[int, ...] = field(default=(100, 100), metadata={"generator": "chunked"})
+    """chunked generator: sizes of the hidden layers that both embeddings pass through"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.beta >= 0, f"beta {self.beta}: at least 0")
         require(self.drift_tasks is None or self.drift_tasks >= 1, f"drift_tasks {self.drift_tasks}: at least 1")
-        for name in ("embedding", "channel_embedding"):
+        for name in ("embedding", "channel_embedding", "chunk_size", "chunk_embedding"):
             require(getattr(self, name) >= 1, f"{name} {getattr(self, name)}: at least 1")
         require(min(self.hidden) >= 1, f"hidden {self.hidden}: two sizes of at least 1")
+        require(min(self.chunk_hidden, default=1) >= 1, f"chunk_hidden {self.chunk_hidden}: sizes of at least 1")
+        for item in fields(self):
+            value, owner = getattr(self, item.name), item.metadata.get("generator", self.generator)
+            require(
+                owner == self.generator or value == item.default,
+                f"{item.name} {value}: an option of the {owner} generator, and the generator is {self.generator};"
+                " leave it out or change the generator",
+            )
+
+    def generator_options(self) -> dict[str, Any]:
+        """Options of the chosen generator, by the names that its class gives them."""
+        own = [item.name for item in fields(self) if item.metadata.get("generator") == self.generator]
+        return {name: getattr(self, name) for name in ("embedding", *own)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,13 +83,13 @@ class Options(HypernetworkOptions, DepthOptions):
 
 
 class PartialHypernetwork(Strategy):
-    """Front g_phi frozen, back h_omega with omega = H_psi(e_t), trained on
+    """Front g_phi frozen after the first experience, back h_omega generated, trained on
 
-        L = cross-entropy + beta * mean over earlier tasks s of |H(e_s; psi*) - H(e_s; psi')|^2
+        L = CE(h_omega(g_phi(x)), y) + beta/(t-1) sum_{s<t} |H(e_s; psi*) - H(e_s; psi')|^2
 
-    where psi* is psi as the experience began and psi' = psi - lr * grad(cross-entropy), the look-ahead, whose gradient
-    is taken at first order: the gradient at psi' is applied at psi. Earlier tasks' embeddings and table rows are
-    frozen (ours, as in von Oswald et al.). Weights are generated once a batch.
+    with omega = H(e_t; psi) for task t, psi* = psi as the experience began, and psi' = psi - lr * grad(CE), the
+    look-ahead, whose gradient is taken at first order: the gradient at psi' is applied at psi. Earlier tasks'
+    embeddings and table rows are frozen (ours, as in von Oswald et al.). Weights are generated once a batch.
     """
 
     Options: ClassVar[type[Any]] = Options
@@ -73,9 +98,7 @@ class PartialHypernetwork(Strategy):
     def make_model(self, backbone: Backbone) -> GeneratedModel:
         self.snapshot = None
         front, back = split(backbone, self.freeze_depth)
-        hypernetwork = AdditiveHypernetwork(
-            back, self.options.embedding, self.options.hidden, self.options.channel_embedding
-        )
+        hypernetwork = GENERATORS[self.options.generator](back, **self.options.generator_options())
         return GeneratedModel(front, back, hypernetwork, self.options.copy_embedding)
 
     def prepare_experience(self) -> None:

@@ -1,4 +1,8 @@
-"""Replay: stores some old images and trains the whole network on them beside the new ones; latent replay at depth 0."""
+"""Replay: stores some old images and trains the whole network on them beside the new ones; latent replay at depth 0.
+
+Source: Chaudhry et al., "On Tiny Episodic Memories in Continual Learning", 2019, arXiv 1902.10486, with the balanced
+buffer of `latent-replay`.
+"""
 
 from dataclasses import dataclass
 
@@ -13,7 +17,12 @@ class Options(ReplayOptions):
 
 
 class Replay(LatentReplay):
-    """Latent replay with nothing frozen, under its usual name."""
+    """Latent replay with nothing frozen, under its usual name, trained on
+
+        L = CE(h_omega(x), y) + w * CE(h_omega(x_M), y_M)
+
+    with (x_M, y_M) drawn from the stored images M, and w the replay weight.
+    """
 
     Options = Options
     depth_zero_of = "latent-replay"

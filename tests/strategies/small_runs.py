@@ -12,12 +12,31 @@ LEARNERS = {
     "naive": ("Naive", {}),
     "naive at depth 2": ("Naive", {"freeze_depth": 2}),
     "replay": ("Replay", {"buffer_size": 20, "replay_batch_size": 16}),
+    "ewc": ("EWC", {}),
+    "online ewc at depth 1": ("EWC", {"mode": "online", "freeze_depth": 1}),
+    "lwf": ("LwF", {}),
+    "lwf at depth 1": ("LwF", {"freeze_depth": 1}),
+    "agem": ("AGEM", {"patterns_per_experience": 10, "sample_size": 16}),
+    "agem at depth 1": ("AGEM", {"freeze_depth": 1}),
+    "der": ("DER", {"buffer_size": 20, "replay_batch_size": 16}),
+    "der at depth 1": ("DER", {"freeze_depth": 1, "buffer_size": 20}),
     "latent replay": ("LatentReplay", {"freeze_depth": 1, "buffer_size": 20, "replay_batch_size": 16}),
     "separate": ("Separate", {"freeze_depth": 1}),
     "partial hypernetwork": ("PartialHypernetwork", {"freeze_depth": 1}),
+    "chunked hypernetwork": ("PartialHypernetwork", {"freeze_depth": 1, "generator": "chunked"}),
     "full hypernetwork": ("FullHypernetwork", {}),
 }
-FREEZING = ["naive at depth 2", "latent replay", "separate", "partial hypernetwork"]
+FREEZING = [
+    "naive at depth 2",
+    "online ewc at depth 1",
+    "lwf at depth 1",
+    "agem at depth 1",
+    "der at depth 1",
+    "latent replay",
+    "separate",
+    "partial hypernetwork",
+    "chunked hypernetwork",
+]
 
 
 @functools.cache

@@ -15,6 +15,7 @@ def test_every_strategy_is_covered_here():
     classes = {entry.exported for entry in entries("strategy").values()}
     assert {name for name, _ in LEARNERS.values()} | {"Joint"} <= classes
     published = {"naive", "joint", "replay", "latent-replay", "separate", "partial-hypernetwork", "full-hypernetwork"}
+    published |= {"ewc", "lwf", "agem", "der"}
     assert published <= set(entries("strategy"))
 
 
@@ -188,3 +189,12 @@ def test_joint_training_repeats_itself():
         models.append(tensors(strategy.model))
     assert same(models[0], models[1])
     assert not same(models[0], models[2])
+
+
+@pytest.mark.parametrize("learner", sorted(set(LEARNERS) - {"replay", "full hypernetwork"}))
+def test_every_strategy_with_a_freeze_depth_learns_with_all_but_the_classifier_frozen(learner):
+    strategy = learn(make(learner, freeze_depth=digits().backbone().depth), 0, 1)
+    assert strategy.model.front_frozen
+    front = tensors(strategy.model.front)
+    assert strategy.model.knows(digits().train_stream[1])
+    assert same(tensors(learn(strategy, 2).model.front), front)

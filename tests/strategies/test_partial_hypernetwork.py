@@ -1,4 +1,7 @@
 import copy
+import inspect
+from dataclasses import fields
+from typing import get_args, get_type_hints
 
 import pytest
 import torch
@@ -7,7 +10,9 @@ from small_runs import digits, learn, make
 from torch.nn import functional as F
 
 from clhyper.errors import UserError
-from clhyper.hypernetworks import Hypernetwork
+from clhyper.evaluation import AccuracyMatrix
+from clhyper.hypernetworks import GENERATORS, ChunkedHypernetwork, Hypernetwork
+from strategies import PartialHypernetwork
 
 
 class Steps(SupervisedPlugin):
@@ -149,6 +154,30 @@ def test_the_full_hypernetwork_is_the_partial_one_at_depth_0():
     assert all(torch.equal(full[name], partial[name]) for name in full)
 
 
+@pytest.mark.parametrize("learner", ["partial hypernetwork", "full hypernetwork"])
+def test_the_chunked_generator_learns_two_experiences_and_hardly_forgets_the_first(learner):
+    matrix = AccuracyMatrix(digits(validation=0.2).eval_stream[:2])
+    options = {"generator": "chunked", "epochs": 10, "chunk_size": 300, "chunk_hidden": (60,), "beta": 0.1}
+    strategy = make(learner, plugins=[matrix], **options)
+    learn(strategy, 0, 1, stream=digits(validation=0.2))
+    assert type(strategy.model.hypernetwork) is ChunkedHypernetwork
+    assert strategy.model.hypernetwork.chunks.shape[1:] == (32,)
+    assert matrix.matrix[0][0] > 0.9
+    assert matrix.matrix[1][1] > 0.8
+    assert matrix.matrix[1][0] > matrix.matrix[0][0] - 0.1
+
+
+def test_every_generator_has_its_options_and_its_class():
+    choices = get_args(get_type_hints(PartialHypernetwork.Options)["generator"])
+    assert set(choices) == set(GENERATORS)
+    owned = {item.metadata.get("generator") for item in fields(PartialHypernetwork.Options)} - {None}
+    assert owned == set(GENERATORS)
+    for name, generator in GENERATORS.items():
+        options = PartialHypernetwork.Options(generator=name).generator_options()
+        parameters = list(inspect.signature(generator).parameters.values())[1:]
+        assert options == {parameter.name: parameter.default for parameter in parameters}
+
+
 def test_weights_are_generated_once_a_training_batch():
     strategy = learn(make("partial hypernetwork", beta=0.0), 0)
     made = []
@@ -166,6 +195,11 @@ def test_weights_are_generated_once_a_training_batch():
         ({"drift_tasks": 0}, "drift_tasks 0: at least 1"),
         ({"embedding": 0}, "embedding 0: at least 1"),
         ({"hidden": (0, 3)}, r"hidden \(0, 3\): two sizes of at least 1"),
+        ({"generator": "chunked", "chunk_size": 0}, "chunk_size 0: at least 1"),
+        ({"generator": "chunked", "chunk_hidden": (5, 0)}, r"chunk_hidden \(5, 0\): sizes of at least 1"),
+        ({"generator": "chunkd"}, "unknown generator 'chunkd': did you mean 'chunked'"),
+        ({"chunk_size": 9}, "chunk_size 9: an option of the chunked generator, and the generator is additive; leave"),
+        ({"generator": "chunked", "hidden": (9, 9)}, r"hidden \(9, 9\): an option of the additive generator"),
         ({"betta": 1.0}, "unknown option of PartialHypernetwork 'betta': did you mean 'beta'"),
         ({"freeze_depth": 0, "front": "front.pt"}, "front and freeze_depth 0 contradict each other"),
         ({"norm": "bach"}, "unknown norm 'bach': did you mean 'batch'"),

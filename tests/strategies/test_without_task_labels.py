@@ -8,7 +8,18 @@ from clhyper.errors import UserError
 from clhyper.evaluation import AccuracyMatrix
 from strategies import Joint
 
-ONE_HEAD = ["naive", "naive at depth 2", "replay", "latent replay"]
+ONE_HEAD = [
+    "naive",
+    "naive at depth 2",
+    "ewc",
+    "online ewc at depth 1",
+    "lwf",
+    "agem",
+    "der",
+    "der at depth 1",
+    "replay",
+    "latent replay",
+]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,171 @@
+"""DER: fine-tuning with stored images and what the network once said of them; with beta > 0 DER++.
+
+Source: Buzzega et al., "Dark Experience for General Continual Learning", NeurIPS 2020. The method is Avalanche's `DER`.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from avalanche.training.supervised.der import DER as AvalanchesDER  # noqa: N811 - a class
+from torch import Tensor
+from torch.nn import functional as F
+
+from clhyper.backbones import Backbone
+from clhyper.backbones.heads import HeadedModel
+from clhyper.data.buffer import BalancedBuffer
+from clhyper.data.stream import images_of
+from clhyper.errors import require
+from strategies.naive import Naive
+from strategies.naive import Options as NaiveOptions
+
+__all__ = ["DER"]
+
+_UNUSED = -1e4  # a probability of 0 like -inf, but its difference from itself is 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(NaiveOptions):
+    """Hyperparameters of dark experience replay."""
+
+    buffer_size: int = 200
+    """number of stored images, balanced over (task, class)"""
+    replay_batch_size: int = 64
+    """stored images a training step"""
+    alpha: float = 0.1
+    """weight of the squared distance from the stored logits"""
+    beta: float = 0.5
+    """weight of the stored images' cross-entropy; 0 is DER, more is DER++"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, least in (("buffer_size", 1), ("replay_batch_size", 1), ("alpha", 0), ("beta", 0)):
+            require(getattr(self, name) >= least, f"{name} {getattr(self, name)}: at least {least}")
+
+
+class DER(Naive, AvalanchesDER):
+    """Fine-tuning, trained on
+
+        L = CE(h_omega(g_phi(x)), y) + alpha * mean((z - z*)^2) + beta * CE(z, y_z)
+
+    where z are the logits of stored images with labels y_z, by their own tasks' heads, and z* those that the network
+    gave them, not augmented, as their experience ended (Avalanche's; the paper stores them while training). New and
+    stored images pass through as one batch. Outputs that a head got after its logits were stored, or that a task
+    doesn't use, add nothing to the distance (ours). Stored images are uint8 and augmented anew each time.
+    """
+
+    Options = Options
+    batch_logits: Tensor
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.alpha, self.beta = self.options.alpha, self.options.beta
+        self.storage_policy = _Storage()
+
+    def make_model(self, backbone: Backbone) -> HeadedModel:
+        self.buffer = BufferWithLogits(self.options.buffer_size)
+        return super().make_model(backbone)
+
+    def trained_tasks(self) -> Iterable[int]:
+        """The experience's tasks and those of stored images, whose heads are trained on."""
+        return {*super().trained_tasks(), *self.buffer.tasks.tolist()}
+
+    def prepare_experience(self) -> None:
+        self.batch_size_mem = max(1, min(self.options.replay_batch_size, len(self.buffer)))
+        self.replay_loader = self._replays() if len(self.buffer) else None
+
+    def _replays(self) -> Iterator[tuple[Tensor, ...]]:
+        """Stored images as the new ones come, with labels, tasks and logits; without end."""
+        preparation, draws = images_of(self.experience).preparation, self.generator("replay")
+        augmentation = self.generator("replay augmentation", self.device)
+        while True:
+            rows = torch.randperm(len(self.buffer), generator=draws)[: self.batch_size_mem].to(self.device)
+            x = preparation(self.buffer.x[rows], augmentation)
+            if getattr(self.dataloader, "are_features", False):
+                x = self.model.features(x)
+            yield x, self.buffer.y[rows], self.buffer.tasks[rows], self.buffer.logits[rows]
+
+    @property
+    def batch_tasks(self) -> Tensor | int:
+        return self.mb_task_id if self.is_training and self.replay_loader else super().batch_tasks
+
+    def forward(self) -> Tensor:
+        logits = super().forward()
+        if not self.is_training or not self.replay_loader:
+            return logits
+        logits = logits.masked_fill(logits == -torch.inf, _UNUSED)
+        stored = _widened(self.batch_logits, logits.shape[1])
+        self.batch_logits = torch.where(stored.isfinite(), stored, logits[: len(stored)].detach())
+        return logits
+
+    def store_examples(self) -> None:
+        """Stores some of the experience's images and their logits."""
+        images = images_of(self.experience)
+
+        def predict(x: Tensor, tasks: Tensor) -> Tensor:
+            parts = zip(x.split(self.eval_mb_size), tasks.split(self.eval_mb_size), strict=True)
+            return torch.cat([self.model(images.preparation.normalise(rows), of) for rows, of in parts])
+
+        self.buffer.predict = predict
+        self.model.eval()
+        with torch.no_grad():
+            self.buffer.update(
+                images.labels, images.tasks, lambda rows: images.x(rows).to(self.device), self.generator("buffer")
+            )
+        self.model.train()
+
+    def state(self) -> dict[str, Any]:
+        return {**super().state(), "buffer": self.buffer.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        super().restore(state)
+        self.buffer.restore(state["buffer"], self.device)
+
+    def kept_tensors(self) -> Iterable[Tensor]:
+        return [*super().kept_tensors(), self.buffer.x, self.buffer.y, self.buffer.tasks, self.buffer.logits]
+
+
+class BufferWithLogits(BalancedBuffer):
+    """A balanced buffer whose examples keep the logits that they had when they were stored.
+
+    `logits`: (stored, outputs), -inf where the head had no such output. `predict`: gives those of new examples (n, ...)
+    and their tasks (n,).
+    """
+
+    predict: Callable[[Tensor, Tensor], Tensor]
+
+    def __init__(self, capacity: int) -> None:
+        super().__init__(capacity)
+        self.logits = torch.empty(0, 0)
+
+    def _replace(self, keep: Tensor, take: Tensor, read: Any, y: Tensor, tasks: Tensor) -> None:
+        kept = self.logits[keep.to(self.logits.device)]
+        super()._replace(keep, take, read, y, tasks)  # those kept come first
+        if not len(take):
+            self.logits = kept
+            return
+        new = self.predict(self.x[len(keep) :], self.tasks[len(keep) :])
+        width = max(kept.shape[1], new.shape[1])
+        self.logits = torch.cat([_widened(kept.to(new.device), width), _widened(new, width)])
+
+    def state(self) -> dict[str, Any]:
+        return {**super().state(), "logits": self.logits}
+
+    def restore(self, state: dict[str, Any], device: torch.device) -> None:
+        super().restore(state, device)
+        self.logits = state["logits"].to(device)
+
+
+class _Storage:
+    """What Avalanche's DER asks of a storage policy; without a `buffer` of its kind it makes no loader."""
+
+    buffer = ()
+
+    def update(self, strategy: DER, **kwargs: Any) -> None:
+        strategy.store_examples()
+
+
+def _widened(logits: Tensor, width: int) -> Tensor:
+    """Logits (n, outputs) as (n, width): filled with -inf, or without outputs that none of them has."""
+    return F.pad(logits, (0, width - logits.shape[1]), value=-torch.inf)

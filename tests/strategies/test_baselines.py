@@ -1,0 +1,423 @@
+"""EWC, LwF, A-GEM and DER: Avalanche's methods, on our models, data and costs."""
+
+import copy
+import functools
+
+import pytest
+import torch
+from avalanche.core import SupervisedPlugin
+from small_runs import LEARNERS, digits, images, learn, make, same, tensors
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from clhyper.errors import UserError
+from clhyper.evaluation import AccuracyMatrix, CostMeter
+from clhyper.evaluation.cost import tensor_bytes
+
+BASELINES = [name for name, (strategy, _) in LEARNERS.items() if strategy in ("EWC", "LwF", "AGEM", "DER")]
+
+
+class Steps(SupervisedPlugin):
+    """Of each training step: the batch, the loss, and a copy of the model before its forward pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.steps = []
+
+    def before_forward(self, strategy, **kwargs):
+        self.model = copy.deepcopy(strategy.model)
+        self.batch = strategy.mb_x, strategy.mb_y, strategy.mb_task_id
+
+    def before_update(self, strategy, **kwargs):
+        gradients = {n: p.grad.clone() for n, p in strategy.model.named_parameters() if p.grad is not None}
+        self.steps.append((self.model, self.batch, float(strategy.loss.detach()), gradients, strategy))
+
+
+def recorded(learner, *experiences, stream=None, **options):
+    """The strategy and its steps in the last of the experiences."""
+    plugin = Steps()
+    strategy = learn(make(learner, stream, plugins=[plugin], **options), *experiences[:-1], stream=stream)
+    plugin.steps.clear()
+    learn(strategy, experiences[-1], stream=stream)
+    assert len(plugin.steps) >= 2
+    return strategy, plugin.steps
+
+
+def uneven():
+    return digits(experiences=4)  # of 3, 3, 2 and 2 classes
+
+
+# All of them
+
+
+@pytest.mark.parametrize("learner", ["ewc", "lwf", "agem", "der"])
+def test_each_of_them_forgets_less_than_naive_fine_tuning(learner):
+    assert remembered(learner) > remembered("naive") + 0.05
+
+
+@functools.cache
+def remembered(learner):
+    """Accuracy on the first two of three experiences."""
+    stream = digits(validation=0.2)
+    matrix = AccuracyMatrix(stream.eval_stream[:3])
+    options = {"epochs": 10, "learning_rate": 1e-2, **BUFFERS.get(learner, {})}
+    learn(make(learner, stream, plugins=[matrix], **options), 0, 1, 2, stream=stream)
+    assert min(matrix.matrix[i][i] for i in range(3)) > 0.9
+    return sum(matrix.matrix[2][:2]) / 2
+
+
+BUFFERS = {
+    "agem": {"patterns_per_experience": 50, "sample_size": 64},
+    "der": {"buffer_size": 60, "replay_batch_size": 64},
+}
+
+
+@pytest.mark.parametrize("learner", BASELINES)
+def test_nothing_of_the_method_happens_in_evaluation(learner):
+    strategy = learn(make(learner), 0, 1)
+    before = strategy.state()
+    passed = []
+    strategy.model.body.register_forward_hook(lambda module, inputs, output: passed.append(len(output)))
+    strategy.eval(digits().test_stream[:2])
+    assert sum(passed) == sum(len(e.images) for e in digits().test_stream[:2])
+    after = strategy.state()
+    assert str(before) == str(after)
+
+
+@pytest.mark.parametrize("learner", BASELINES)
+@pytest.mark.parametrize("task_labels", [True, False])
+def test_heads_of_different_and_growing_widths_never_make_the_loss_infinite(learner, task_labels):
+    stream = digits(experiences=4, task_labels=task_labels)
+    strategy, steps = recorded(learner, 0, 1, 2, 3, stream=stream)
+    assert all(loss < 100 for _, _, loss, _, _ in steps)
+    assert all(gradient.isfinite().all() for *_, gradients, _ in steps for gradient in gradients.values())
+    assert all(value.isfinite().all() for value in strategy.model.state_dict().values())
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_every_strategy_trains_and_resumes_on_either_device(learner, device):
+    matrix, cost = AccuracyMatrix(digits().test_stream[:3]), CostMeter()
+    strategy = learn(make(learner, device=device, plugins=[matrix, cost]), 0)
+    resumed = make(learner, device=device, plugins=[matrix, cost])
+    resumed.restore(strategy.state())
+    learn(resumed, 1)
+    assert {parameter.device.type for parameter in resumed.model.parameters()} == {device}
+    assert {tensor.device.type for tensor in resumed.kept_tensors() if tensor.numel()} == {device}
+    assert None not in matrix.matrix[1][:2]
+    assert matrix.matrix[1][2] is None
+    assert cost.records[1]["bytes_kept"] > cost.records[0]["bytes_kept"] > 0
+
+
+# EWC
+
+
+def importances_by_hand(model, number, stream):
+    """Mean over batches of the squared gradient of the mean loss, by parameter."""
+    model = copy.deepcopy(model).eval()
+    x, y, tasks = images(number, stream)
+    batches = list(zip(x.split(64), y.split(64), tasks.split(64), strict=True))
+    names, parameters = zip(*((n, p) for n, p in model.named_parameters() if p.requires_grad), strict=True)
+    total = [torch.zeros_like(p) for p in parameters]
+    for rows, labels, of in batches:
+        gradients = torch.autograd.grad(F.cross_entropy(model(rows, of), labels), parameters)
+        for sum_of_squares, gradient in zip(total, gradients, strict=True):
+            sum_of_squares += gradient.square() / len(batches)
+    return dict(zip(names, total, strict=True))
+
+
+def test_the_importances_are_squared_gradients_of_images_that_are_not_augmented():
+    stream = digits(augmentation="crop-flip")
+    strategy = learn(make("ewc", stream), 0, stream=stream)
+    by_hand = importances_by_hand(strategy.model, 0, stream)
+    assert strategy.ewc.importances[0].keys() == by_hand.keys()
+    for name, value in by_hand.items():
+        torch.testing.assert_close(strategy.ewc.importances[0][name].data, value, rtol=1e-3, atol=1e-9)
+    assert strategy.model.training
+
+
+@pytest.mark.parametrize("mode", ["separate", "online"])
+def test_the_loss_of_ewc_is_that_of_its_equation(mode):
+    stream = uneven()
+    strategy = make("ewc", stream, mode=mode, decay=0.5, strength=300.0)
+    kept = []
+    for number in (0, 1):
+        learn(strategy, number, stream=stream)
+        kept.append((importances_by_hand(strategy.model, number, stream), tensors(strategy.model)))
+    if mode == "online":
+        (first, _), (second, weights) = kept
+        shared = {n: 0.5 * first.get(n, 0) + second.get(n, 0) for n in {**first, **second}}
+        kept = [(shared, weights)]
+    plugin = Steps()
+    strategy.plugins.insert(0, plugin)
+    learn(strategy, 2, stream=stream)
+    for model, (x, y, tasks), loss, _, _ in plugin.steps:
+        penalty = 0.0
+        for importances, weights in kept:
+            for name, parameter in model.named_parameters():
+                if name in importances:
+                    penalty += float((importances[name] * (parameter - weights[name]).square()).sum().detach())
+        entropy = float(F.cross_entropy(model(x, tasks), y).detach())
+        assert loss == pytest.approx(entropy + 300 * penalty, rel=1e-3)
+    assert penalty > 0
+
+
+def test_ewc_of_strength_0_is_naive_bit_for_bit():
+    assert same(tensors(learn(make("ewc", strength=0.0), 0, 1).model), tensors(learn(make("naive"), 0, 1).model))
+
+
+@pytest.mark.parametrize("learner", ["ewc", "online ewc at depth 1"])
+def test_ewc_keeps_weights_and_importances_of_what_can_move_alone(learner):
+    strategy = learn(make(learner), 0, 1, 2)
+    model = tensor_bytes(strategy.model.state_dict().values())
+    body, head = (
+        sum(4 * p.numel() for p in part.parameters()) for part in (strategy.model.body, strategy.model.heads["0"])
+    )
+    kept = 3 * (body + head) if learner == "ewc" else body + 3 * head
+    assert tensor_bytes(strategy.kept_tensors()) == model + 2 * kept
+
+
+def test_outputs_that_a_head_gets_later_are_free():
+    stream = digits(task_labels=False)
+    strategy, _ = recorded("ewc", 0, 1, stream=stream)
+    importance = strategy.ewc.importances[0]["heads.0.weight"].data
+    assert importance.shape == (4, 64)
+    assert importance[:2].any()
+    assert not importance[2:].any()
+
+
+# LwF
+
+
+def test_the_loss_of_lwf_is_that_of_its_equation():
+    stream = uneven()
+    strategy = learn(make("lwf", stream, alpha=0.7, temperature=3.0), 0, 1, stream=stream)
+    before = copy.deepcopy(strategy.model).train()
+    plugin = Steps()
+    strategy.plugins.append(plugin)
+    learn(strategy, 2, stream=stream)
+    for model, (x, y, tasks), loss, _, _ in plugin.steps:
+        by_hand = F.cross_entropy(model(x, tasks), y)
+        for task, classes in ((0, 3), (1, 3)):
+            old = (before(x, task)[:, :classes] / 3).softmax(dim=1)
+            new = (model(x, task)[:, :classes] / 3).log_softmax(dim=1)
+            by_hand = by_hand + 0.7 * (old * (old.log() - new)).sum(dim=1).mean()
+        assert loss == pytest.approx(float(by_hand.detach()), rel=1e-4)
+
+
+def test_without_task_labels_the_outputs_that_the_head_had_are_distilled():
+    stream = digits(task_labels=False)
+    strategy = learn(make("lwf", stream), 0, stream=stream)
+    before = copy.deepcopy(strategy.model).train()
+    plugin = Steps()
+    strategy.plugins.append(plugin)
+    learn(strategy, 1, stream=stream)
+    for model, (x, y, tasks), loss, _, _ in plugin.steps:
+        logits = model(x, tasks)
+        old, new = (before(x, tasks)[:, :2] / 2).softmax(dim=1), (logits[:, :2] / 2).log_softmax(dim=1)
+        by_hand = F.cross_entropy(logits, y) + (old * (old.log() - new)).sum(dim=1).mean()
+        assert loss == pytest.approx(float(by_hand.detach()), rel=1e-4)
+
+
+def test_old_heads_are_distilled_and_the_body_sees_each_batch_once():
+    strategy = learn(make("lwf"), 0)
+    steps = len(digits().train_stream[0].images) // 64
+    head, norm = tensors(strategy.model.heads["0"]), strategy.model.body[0][1]
+    assert norm.num_batches_tracked == steps
+    learn(strategy, 1)
+    assert norm.num_batches_tracked == steps + len(digits().train_stream[1].images) // 64
+    assert not same(tensors(strategy.model.heads["0"]), head)
+
+
+def test_lwf_keeps_the_network_alone_which_is_what_it_distils():
+    strategy = learn(make("lwf"), 0, 1)
+    assert tensor_bytes(strategy.kept_tensors()) == tensor_bytes(strategy.model.state_dict().values())
+    assert same(tensors(strategy.lwf.prev_model.body), tensors(strategy.model.body))
+    assert same(tensors(strategy.lwf.prev_model.heads), tensors(strategy.model.heads))
+    taught = {name: p.detach().clone() for name, p in strategy.lwf.prev_model.named_parameters()}
+    teacher = strategy.lwf.prev_model
+    learn(strategy, 2)
+    assert all(torch.equal(p, taught[name]) for name, p in teacher.named_parameters())
+
+
+# A-GEM
+
+
+def test_a_step_of_agem_never_goes_against_the_memory_and_else_is_the_plain_one():
+    stream = uneven()
+    strategy = learn(make("agem", stream, epochs=2), 0, 1, stream=stream)
+    samples, sample = [], strategy.agem.buffer.sample
+    strategy.agem.buffer.sample = lambda *args: samples.append(sample(*args)) or samples[-1]
+    plugin = Steps()
+    strategy.plugins.append(plugin)
+    learn(strategy, 2, stream=stream)
+    prepare = stream.train_stream[2].images.preparation
+    projected = 0
+    for (model, (x, y, tasks), _, gradients, _), (old_x, old_y, old_tasks) in zip(plugin.steps, samples, strict=True):
+        assert sorted(set(old_tasks.tolist())) == [0, 1]
+        names = list(gradients)
+        parameters = [dict(model.named_parameters())[name] for name in names]
+        losses = (F.cross_entropy(model(x, tasks), y), F.cross_entropy(model(prepare(old_x), old_tasks), old_y))
+        plain, reference = (
+            torch.cat(
+                [torch.zeros(p.numel()) if g is None else g.flatten() for g, p in zip(found, parameters, strict=True)]
+            )
+            for found in (torch.autograd.grad(loss, parameters, allow_unused=True) for loss in losses)
+        )
+        used = torch.cat([gradients[name].flatten() for name in names])
+        product = plain @ reference
+        if product < 0:
+            projected += 1
+            plain = plain - product / reference.square().sum() * reference
+            assert abs(float(used @ reference)) < 1e-3 * float(used.norm() * reference.norm())
+        torch.testing.assert_close(used, plain, rtol=1e-3, atol=1e-5)
+    assert 0 < projected < len(samples)
+
+
+def test_agem_leaves_old_heads_bit_identical():
+    strategy = learn(make("agem"), 0)
+    head = tensors(strategy.model.heads["0"])
+    learn(strategy, 1)
+    assert same(tensors(strategy.model.heads["0"]), head)
+
+
+def test_agem_stores_so_many_uint8_images_an_experience_balanced_over_classes():
+    strategy = learn(make("agem", patterns_per_experience=10), 0, 1, 2)
+    buffer = strategy.agem.buffer
+    assert buffer.x.dtype == torch.uint8
+    assert buffer.tasks.bincount().tolist() == [10, 10, 10]
+    assert buffer.y.bincount().tolist() == [15, 15]
+    model = tensor_bytes(strategy.model.state_dict().values())
+    assert tensor_bytes(strategy.kept_tensors()) == model + 30 * (64 + 8 + 8)
+
+
+# DER
+
+
+class Replayed(SupervisedPlugin):
+    """The loss of each step beside its equation, computed from the batch as it went through the network."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def before_forward(self, strategy, **kwargs):
+        self.model = copy.deepcopy(strategy.model)
+
+    def before_backward(self, strategy, **kwargs):
+        if not strategy.replay_loader:
+            return
+        x, y, tasks = strategy.mbatch
+        count = len(y) - 64
+        logits = self.model(x, tasks)
+        new, old = logits[count:], logits[:count]
+        stored = {row.numpy().tobytes(): z for row, z in zip(self.shown(strategy), strategy.buffer.logits, strict=True)}
+        distance = 0.0
+        for row, z in zip(x[:count], old, strict=True):
+            then = stored[row.numpy().tobytes()]
+            used = then.isfinite().nonzero().flatten()
+            distance += float((z[used] - then[used]).square().sum().detach()) / (count * logits.shape[1])
+        by_hand = float(F.cross_entropy(new, y[count:]).detach()) + strategy.options.alpha * distance
+        by_hand += strategy.options.beta * float(F.cross_entropy(old, y[:count]).detach())
+        self.found.append((float(strategy.loss.detach()), by_hand, distance, sorted(set(tasks[:count].tolist()))))
+
+    def shown(self, strategy):
+        return strategy.experience.images.preparation(strategy.buffer.x)
+
+
+@pytest.mark.parametrize("task_labels", [True, False])
+@pytest.mark.parametrize("options", [{"alpha": 0.3, "beta": 0.7}, {"alpha": 2.0, "beta": 0.0}])
+def test_the_loss_of_der_is_that_of_its_equation_whatever_the_heads_widths(options, task_labels):
+    stream = digits(experiences=4, task_labels=task_labels)
+    plugin = Replayed()
+    strategy = make("der", stream, plugins=[plugin], buffer_size=40, replay_batch_size=24, **options)
+    learn(strategy, 0, 1, 2, stream=stream)
+    assert len(plugin.found) >= 4
+    for loss, by_hand, distance, _ in plugin.found:
+        assert loss == pytest.approx(by_hand, rel=1e-3)
+        assert distance > 0
+    assert plugin.found[-1][3] == ([0, 1] if task_labels else [0])
+
+
+@pytest.mark.parametrize("learner", ["der", "der at depth 1"])
+def test_der_keeps_the_logits_that_images_had_as_their_experience_ended(learner):
+    stream = digits(experiences=4, augmentation="crop-flip")
+    strategy = make(learner, stream, buffer_size=24)
+    then = {}
+    for number in range(3):
+        learn(strategy, number, stream=stream)
+        buffer, prepare = strategy.buffer, stream.train_stream[number].images.preparation.normalise
+        with torch.no_grad():
+            model = copy.deepcopy(strategy.model).eval()
+            new = buffer.tasks == number
+            for x, z in zip(buffer.x[new], model(prepare(buffer.x[new]), number), strict=True):
+                then[number, x.numpy().tobytes()] = z
+        assert len(buffer) == len(buffer.logits) == 24
+        for x, task, z in zip(buffer.x, buffer.tasks.tolist(), buffer.logits, strict=True):
+            expected = then[task, x.numpy().tobytes()]
+            torch.testing.assert_close(z[: len(expected)], expected, rtol=1e-4, atol=1e-5)
+            assert (z[len(expected) :] == -torch.inf).all()
+    assert buffer.x.dtype == torch.uint8
+    kept = tensor_bytes(strategy.kept_tensors()) - tensor_bytes(strategy.model.state_dict().values())
+    assert kept == 24 * (64 + 8 + 8 + 3 * 4)
+
+
+def test_a_buffer_smaller_than_a_batch_is_replayed_whole():
+    strategy = learn(make("der", buffer_size=6, replay_batch_size=64), 0)
+    rows = []
+    strategy.model.body.register_forward_hook(lambda module, inputs, output: rows.append(len(output)))
+    learn(strategy, 1)
+    assert rows[:-1] == [70] * (len(digits().train_stream[1].images) // 64)
+
+
+# Costs
+
+
+def macs(function):
+    with FlopCounterMode(display=False) as counter:
+        function()
+    return counter.get_total_flops() / 2
+
+
+EXTRA = {  # passes of one image: forward and backward of steps, forward and backward, forward alone
+    "ewc": lambda steps, images: (images, 0),
+    "lwf": lambda steps, images: (0, 64 * steps),
+    "agem": lambda steps, images: (10 * steps, 0),
+    "der": lambda steps, images: (16 * steps, 10),
+}
+
+
+@pytest.mark.parametrize("learner", EXTRA)
+def test_the_meter_counts_the_methods_own_passes(learner):
+    records = []
+    for name in ("naive", learner):
+        cost = CostMeter()
+        strategy = learn(make(name, plugins=[cost], epochs=2), 0, 1)
+        records.append(cost.records[1])
+    x, y, _ = images(1)
+    model = copy.deepcopy(strategy.model).train()
+    whole = macs(lambda: F.cross_entropy(model(x, 1), y).backward()) / len(x)
+    with torch.no_grad():
+        forward = macs(lambda: model(x, 1)) / len(x)
+    both, one = EXTRA[learner](records[0]["steps"], len(x))
+    extra = records[1]["train_macs"] - records[0]["train_macs"]
+    assert extra == pytest.approx(both * whole + one * forward, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("learner", "option", "sentence"),
+    [
+        ("ewc", {"strength": -1.0}, "strength -1.0: at least 0"),
+        ("ewc", {"decay": 1.5}, "decay 1.5: from 0 to 1"),
+        ("ewc", {"mode": "on-line"}, "unknown mode 'on-line': did you mean 'online'"),
+        ("lwf", {"alpha": -1.0}, "alpha -1.0: at least 0"),
+        ("lwf", {"temperature": 0.0}, "temperature 0.0: more than 0"),
+        ("agem", {"patterns_per_experience": 0}, "patterns_per_experience 0: at least 1"),
+        ("agem", {"sample_size": 0}, "sample_size 0: at least 1"),
+        ("der", {"buffer_size": 0}, "buffer_size 0: at least 1"),
+        ("der", {"alpha": -0.1}, "alpha -0.1: at least 0"),
+    ],
+)
+def test_options_out_of_range_are_refused_by_name(learner, option, sentence):
+    with pytest.raises(UserError, match=sentence):
+        make(learner, **option)
