@@ -6,9 +6,9 @@ import os
 import sys
 from pathlib import Path
 
-from clhyper.errors import UserError, unknown
+from clhyper.errors import RunError, UserError, unknown
 
-VERBS = ("demo", "list", "run", "sweep", "table", "plot")
+VERBS = ("demo", "list", "pretrain", "run", "sweep", "evaluate", "export", "table", "compare", "plot")
 EXIT_FAILED, EXIT_MISUSE, EXIT_INTERRUPTED = 1, 2, 130
 
 
@@ -20,6 +20,9 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(f"clhyper: {error}", file=sys.stderr)
         return EXIT_MISUSE
+    except RunError as error:
+        print(f"clhyper: {error}", file=sys.stderr)
+        return EXIT_FAILED
     except KeyboardInterrupt:
         print("\nclhyper: stopped; the same command goes on from the last finished experiences", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -56,7 +59,7 @@ def _help() -> str:
         "Partial hypernetworks for continual learning: forgetting and cost, measured together.",
         "",
         "commands:",
-        *(f"  {verb:7} {_summary(verb)}" for verb in VERBS),
+        *(f"  {verb:8} {_summary(verb)}" for verb in VERBS),
         "",
         "Each command explains itself: clhyper COMMAND --help. First steps:",
         "  clhyper demo",

@@ -41,6 +41,10 @@ def test_help_and_list_answer_in_under_half_a_second(words, command):
         "run split-digits latent-replay --epochs ten",
         "sweep --help",
         "sweep split-digits naive partial-hypernetwork --freeze-depth 0-2 --seeds 3 --dry-run --device cpu",
+        "pretrain --help",
+        "pretrain split-cifar100 --help",
+        "evaluate --help",
+        "export --help",
         "table --help",
         "plot --help",
         "demo --help",
@@ -61,7 +65,7 @@ def test_help_of_a_run_shows_each_option_with_type_default_and_example(call):
         assert piece in text, piece
 
 
-@pytest.mark.parametrize("verb", ["run", "sweep", "table", "plot", "demo", "list"])
+@pytest.mark.parametrize("verb", ["run", "sweep", "pretrain", "evaluate", "export", "table", "plot", "demo", "list"])
 def test_every_verb_explains_itself(verb, call):
     code, text, error = call(verb, "--help")
     assert (code, error) == (0, "")

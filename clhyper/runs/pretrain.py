@@ -1,0 +1,89 @@
+"""Trains a whole backbone on classes of a stream at once, for fronts to be taken from."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clhyper import __version__
+from clhyper.backbones.norm import norm_of
+from clhyper.backbones.tensor_file import to_bytes
+from clhyper.engine.seeds import seeded
+from clhyper.errors import RunError, UserError, require
+from clhyper.evaluation import AccuracyMatrix
+from clhyper.registry import find
+from clhyper.runs.folder import write
+from clhyper.runs.outcome import Progress
+from clhyper.runs.progress import ProgressReporter
+
+
+def pretrain(
+    benchmark: str,
+    output: Path,
+    *,
+    classes: Sequence[int] = (),
+    benchmark_options: dict[str, Any] | None = None,
+    training: dict[str, Any] | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    report: Callable[[Progress], None] | None = None,
+) -> dict[str, Any]:
+    """Trains the stream's backbone on its training images and writes it to `output`, a safetensors file.
+
+    It is joint training on a stream of one experience. The file is written once, at the end, and holds every stage with
+    its norm's statistics, the classifier, and the notes that are returned: what it was trained on and how well it does.
+
+    Args:
+        benchmark: Name of the stream.
+        output: File that `--front` takes.
+        classes: The data set's classes to train on; all by default.
+        benchmark_options: Options of the stream, but for how it deals classes to experiences.
+        training: Options of joint training.
+        seed: Fixes initialisation, batches and augmentation.
+        device: Where to train.
+        report: Told of progress.
+
+    Raises:
+        UserError: a stream, class, option or device that there isn't.
+        RunError: training diverged, or the file can't be written.
+    """
+    where = torch.device(device)
+    require(where.type != "cuda" or torch.cuda.is_available(), f"device {device}: no CUDA device here, use cpu")
+    try:
+        dealt = {**(benchmark_options or {}), "experiences": 1, "class_order": tuple(classes)}
+        stream = find("benchmark", benchmark).load()(**dealt)
+    except UserError as error:
+        raise UserError(str(error).replace("class_order", "classes")) from None
+    with seeded(seed, 0):
+        backbone = stream.backbone()
+    accuracy = AccuracyMatrix(stream.eval_stream)
+    plugins: list[Any] = [accuracy, *([ProgressReporter(report, 1, accuracy)] if report else [])]
+    joint = find("strategy", "joint").load()
+    strategy = joint(backbone, seed=seed, device=where, plugins=plugins, **(training or {}))
+    strategy.train(stream.train_stream)
+    network = strategy.model.plain(stream.train_stream[0].task_label)
+    options = strategy.options
+    notes = {
+        "stream": benchmark,
+        "classes": list(stream.train_stream[0].original_classes),
+        "data": stream.images.fingerprint,
+        "backbone": stream.options.backbone,
+        "image_shape": list(stream.image_shape),
+        "norms": {name: norm for name, stage in network.named_children() if (norm := norm_of(stage))},
+        "mean": list(stream.images.mean),
+        "std": list(stream.images.std),
+        "augmentation": stream.options.augmentation,
+        **{name: getattr(options, name) for name in ("epochs", "batch_size", "learning_rate", "optimizer")},
+        "seed": seed,
+        "accuracy": accuracy.matrix[-1][0],
+        "evaluated_on": stream.evaluated_on,
+        "clhyper": __version__,
+    }
+    content = to_bytes(network.state_dict(), notes)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"output {output}: its folder can't be made ({(error.strerror or '').lower()})") from None
+    write(output, content)
+    return notes
