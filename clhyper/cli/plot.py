@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Literal
 
-from clhyper.cli.common import RESULTS, folder_and_flags
+from clhyper.cli.common import RESULTS, folder_and_flags, load_runs
 from clhyper.cli.flags import Flag
-from clhyper.cli.sweep import check_writable
+from clhyper.cli.sweep import check_results
+from clhyper.errors import UserError
 
 
 def main(arguments: list[str]) -> int:
@@ -30,8 +31,11 @@ def main(arguments: list[str]) -> int:
 def draw(folder: Path, output: Path, cost: str) -> list[Path]:
     """Writes all figures of the runs in a folder and returns their paths."""
     from clhyper.figures.plots import plot_all
-    from clhyper.runs.results import load, load_matrix
+    from clhyper.runs.results import load_matrix
 
-    runs = load(folder)
-    check_writable(output)
-    return plot_all(runs, load_matrix(folder), output, cost)
+    runs = load_runs(folder)
+    check_results(output)
+    try:
+        return plot_all(runs, load_matrix(folder), output, cost)
+    except OSError as error:
+        raise UserError(f"output {output}: can't be made ({(error.strerror or '').lower()})") from None

@@ -1,30 +1,32 @@
-"""prints means and 95 % intervals over seeds, and writes them as CSV and Markdown"""
+"""prints means and 95 % intervals over seeds, and writes them as CSV, Markdown and LaTeX"""
 
 from pathlib import Path
 
-from clhyper.cli.common import RESULTS, folder_and_flags
+from clhyper.cli.common import RESULTS, folder_and_flags, load_runs
 from clhyper.cli.flags import Flag
-from clhyper.cli.sweep import check_writable
+from clhyper.cli.sweep import check_results, check_writable
 
 
 def main(arguments: list[str]) -> int:
-    """Reads results, prints the table, writes `table.csv` and `table.md`."""
+    """Reads results, prints the table, writes `table.csv`, `table.md` and `table.tex`."""
     folder, values = folder_and_flags(
         "table",
         f"Reads the runs in DIR (default {RESULTS}).\n\nExample:\n  clhyper table {RESULTS}",
-        [Flag("output", Path | None, None, "folder for table.csv and table.md; without it, DIR")],
+        [Flag("output", Path | None, None, "folder for table.csv, table.md and table.tex; without it, DIR")],
         arguments,
     )
     from rich.console import Console
 
+    from clhyper.figures.latex import to_latex
     from clhyper.figures.table import show, summarise, to_csv, to_markdown
-    from clhyper.runs.results import load
 
-    summary = summarise(load(folder))
-    show(summary, Console())
     output = values["output"] or folder
+    summary = summarise(load_runs(folder))
+    check_results(output)
+    show(summary, Console())
     check_writable(output)
-    to_csv(summary, output / "table.csv")
-    to_markdown(summary, output / "table.md")
-    print(f"{output / 'table.csv'}, {output / 'table.md'}")
+    files = {to_csv: output / "table.csv", to_markdown: output / "table.md", to_latex: output / "table.tex"}
+    for to_file, path in files.items():
+        to_file(summary, path)
+    print(", ".join(map(str, files.values())))
     return 0

@@ -11,7 +11,7 @@ from scipy.special import stdtrit
 
 from clhyper.figures.units import COSTS
 
-SETTING = ("benchmark", "backbone", "experiences", "evaluated_on")
+SETTING = ("benchmark", "backbone", "experiences", "evaluated_on", "stream")
 """What must be equal before two accuracies may be compared: one table and one set of figures each."""
 
 CHOICES = ("variant", "norm", "front_norm", "front", "epochs", "device", "engine")
@@ -154,8 +154,10 @@ def settings(frame: pd.DataFrame) -> Iterator[Setting]:
             *([f"{first['experiences']:.0f} experiences"] if pd.notna(first["experiences"]) else []),
             *([str(first["backbone"])] if pd.notna(first["backbone"]) else []),
             *([f"{first['evaluated_on']} images"] if pd.notna(first["evaluated_on"]) else []),
+            *([str(first["stream"])] if pd.notna(first["stream"]) and first["stream"] else []),
         ]
-        prefix = "-".join(re.sub(r"[^\w.]+", "-", str(first[name])).strip("-") for name in differing)
+        parts = [re.sub(r"[^\w.]+", "-", str(first[name])).strip("-") for name in differing]
+        prefix = "-".join(part for part in parts if part)
         yield Setting(", ".join(words), prefix + "-" if prefix else "", rows)
 
 

@@ -1,4 +1,4 @@
-"""The table of a study: on screen, as CSV, as Markdown."""
+"""The table of a study: on screen, as CSV, as Markdown; `clhyper.figures.latex` writes it as LaTeX."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from clhyper.figures.summary import CHOICES, CONFIGURATION, FRACTIONS, MEASURES,
 from clhyper.figures.units import COSTS, human_count, human_fraction, human_seconds
 from clhyper.runs.folder import write
 
-__all__ = ["show", "summarise", "to_csv", "to_markdown"]
+__all__ = ["Column", "columns_of", "show", "summarise", "to_csv", "to_markdown"]
 
 DROPPED_FIRST = (
     *("front", "front norm", "engine", "device", "epochs", "FWT %", "BWT %", "learning accuracy %"),
@@ -40,7 +40,7 @@ class Column:
 def show(summary: pd.DataFrame, console: Console) -> None:
     """Prints one table a setting. A terminal too narrow for all columns shows fewer and says which are left out."""
     for setting in settings(summary):
-        columns, shared = _columns(setting)
+        columns, shared = columns_of(setting)
         below: list[str] = []
         if not _fits(columns, console):
             below = [
@@ -95,7 +95,7 @@ def to_markdown(summary: pd.DataFrame, path: Path) -> None:
     """Writes one GitHub table a setting, with the columns that `show` has room for on a wide terminal."""
     lines: list[str] = []
     for setting in settings(summary):
-        columns, shared = _columns(setting)
+        columns, shared = columns_of(setting)
         lines += [f"### {setting.title}", ""]
         lines.append(_markdown_row([column.header for column in columns]))
         lines.append(_markdown_row(["---:" if column.numeric else ":---" for column in columns]))
@@ -109,7 +109,7 @@ def _markdown_row(cells: list[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def _columns(setting: Setting) -> tuple[list[Column], list[str]]:
+def columns_of(setting: Setting) -> tuple[list[Column], list[str]]:
     """The columns worth showing and, in words, what all rows share instead of a column each."""
     rows = setting.rows
     columns = [

@@ -1,5 +1,6 @@
 """Bad input: one sentence on standard error, exit code 2, and nothing written."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
+PUBLISHED = Path(__file__).parents[2] / "results" / "split-cifar10" / "runs"
 
 # (command, pieces of the sentence)
 MISUSES = [
@@ -110,6 +113,48 @@ MISUSES = [
     ("table a b", ["'b' is a second"]),
     ("plot no", ["results no: no such folder"]),
     ("plot . --cost train-mac", ["--cost", "train-macs"]),
+    ("run --config deep.toml", ["config deep.toml", "not TOML"]),
+    ("run --config long-number.toml", ["config long-number.toml", "not TOML"]),
+    ("run --config latin.toml", ["config latin.toml", "not TOML"]),
+    ("sweep split-digit naive", ["unknown benchmark 'split-digit'", "did you mean 'split-digits'"]),
+    ("sweep split-digits naive joit", ["did you mean 'joint'"]),
+    ("sweep split-digits naive --seeds 10001", ["seeds 10001: at most 10000 seeds"]),
+    ("sweep split-digits naive --seeds 0-99999999999", ["seeds '0-99999999999': at most 10000 numbers"]),
+    ("sweep split-digits naive --freeze-depth 0-99999999999", ["freeze_depth", "at most 10000 numbers"]),
+    (f"sweep split-digits naive --seeds 1,{5000 * '9'}", ["seeds: a number of 5000 characters"]),
+    ("sweep split-digits naive --device gpu", ["device 'gpu'"]),
+    ("sweep split-digits naive --epochs ten", ["--epochs", "'ten'"]),
+    ("sweep split-digits naive --validation 2", ["validation 2.0"]),
+    ("sweep split-digits naive --config no.toml", ["config no.toml", "no such file"]),
+    ("sweep --config deep.toml", ["config deep.toml", "not TOML"]),
+    ("sweep --config text-for-seed.toml", ["seed 'three'"]),
+    ("sweep split-digits naive --dry-run --jobs two", ["--jobs", "'two'"]),
+    ("table file.txt", ["results file.txt: not a folder"]),
+    ("table file.txt/x", ["results file.txt/x: no such folder"]),
+    (f"table {300 * 'a'}", ["file name too long"]),
+    (
+        "table damaged",
+        ["no runs in this folder that can be read", "2 folders", "one (not TOML", "two (no config.toml)"],
+    ),
+    ("table done --output file.txt", ["results file.txt", "is a file"]),
+    ("table done --output file.txt/x", ["results file.txt/x", "is a file"]),
+    ("table done --frob", ["--frob"]),
+    ("table done --output", ["--output", "issing"]),
+    ("plot file.txt", ["results file.txt: not a folder"]),
+    ("plot damaged", ["no runs in this folder that can be read"]),
+    ("plot unfinished", ["no complete run to draw"]),
+    ("plot a b", ["'b' is a second"]),
+    ("plot done --cost generation-ms", ["generation_ms", "no complete run measured it"]),
+    ("plot done --output file.txt", ["results file.txt", "is a file"]),
+    ("plot done --output file.txt/x", ["results file.txt/x", "is a file"]),
+    ("compare done", ["compare takes [DIR] A B", "1 words"]),
+    ("compare no naive joint", ["results no: no such folder"]),
+    ("compare file.txt naive joint", ["results file.txt: not a folder"]),
+    ("compare damaged naive joint", ["no runs in this folder that can be read"]),
+    ("compare unfinished naive joint", ["naive has no complete run yet"]),
+    ("compare done naive joint", ["unknown strategy 'joint'", "naive"]),
+    ("compare done naive naive@2", ["the same runs"]),
+    ("compare done naive@9 naive", ["no run of naive@9", "there are naive@2"]),
 ]
 
 CONFIGS = {
@@ -125,6 +170,8 @@ CONFIGS = {
     "text-for-seed": 'benchmark = "split-digits"\nstrategy = "naive"\nseed = "three"',
     "value-for-table": 'benchmark = "split-digits"\nstrategy = "naive"\nstrategy_options = 3',
     "no-stream": 'strategy = "naive"',
+    "deep": f"seed = {3000 * '['}",
+    "long-number": f"seed = {5000 * '9'}",
 }
 
 
@@ -135,6 +182,15 @@ def broken_inputs(tmp_path_factory) -> Path:
     (folder / "file.txt").write_text("a file")
     for name, text in CONFIGS.items():
         (folder / f"{name}.toml").write_text(text)
+    (folder / "latin.toml").write_bytes("strategy = 'naïve'".encode("latin-1"))
+    for run in ("one", "two"):
+        (folder / "damaged" / run).mkdir(parents=True)
+    (folder / "damaged" / "one" / "config.toml").write_text("= =")
+    (folder / "damaged" / "two" / "result.json").write_text("{}")
+    (folder / "unfinished" / "run").mkdir(parents=True)
+    (folder / "unfinished" / "run" / "config.toml").write_text('benchmark = "split-digits"\nstrategy = "naive"')
+    (published,) = PUBLISHED.glob("*naive*")
+    shutil.copytree(published, folder / "done" / published.name)
     images, labels = np.zeros((8, 8, 8), np.uint8), np.arange(8)
     good = {"x_train": images, "y_train": labels, "x_test": images, "y_test": labels}
     np.savez(folder / "whole.npz", **good)
@@ -152,7 +208,7 @@ def broken_inputs(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("words", "pieces"), MISUSES, ids=[words for words, _ in MISUSES])
+@pytest.mark.parametrize(("words", "pieces"), MISUSES, ids=[words[:80] for words, _ in MISUSES])
 def test_bad_input_is_said_in_one_sentence_and_nothing_is_written(words, pieces, broken_inputs, call, monkeypatch):
     monkeypatch.chdir(broken_inputs)
     before = sorted(broken_inputs.rglob("*"))

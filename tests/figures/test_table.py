@@ -7,7 +7,7 @@ import pytest
 from frames import COST, frame, run, study
 from rich.console import Console
 
-from clhyper.figures.summary import MEASURES, family_order, mean_and_interval
+from clhyper.figures.summary import MEASURES, family_order, mean_and_interval, settings
 from clhyper.figures.table import show, summarise, to_csv, to_markdown
 
 
@@ -145,3 +145,11 @@ def test_columns_nobody_measured_are_not_shown_but_are_in_the_csv(tmp_path: Path
     assert "bytes" not in printed(runs)
     to_csv(summarise(runs), tmp_path / "table.csv")
     assert "bytes_kept [bytes]" in pd.read_csv(tmp_path / "table.csv")
+
+
+def test_streams_that_ask_for_something_else_have_a_table_each() -> None:
+    runs = frame(run("naive", 1, 0), run("joint", None, 0, stream="task_labels=False"))
+    assert [part.prefix for part in settings(runs)] == ["", "task_labels-False-"]
+    text = printed(runs)
+    assert "split-digits, 3 experiences, mlp, test images, task_labels=False" in text
+    assert text.count("strategy") == 2

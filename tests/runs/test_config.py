@@ -15,7 +15,14 @@ from clhyper.runs import make_config, plan
 from clhyper.runs.config import config_from_dict, read_toml
 from clhyper.runs.sweep import parse_numbers, parse_seeds
 
-BOUNDED = {"validation": st.floats(0, 0.99), "beta": st.floats(0, 1e6), "replay_weight": st.floats(0, 1e6)}
+BOUNDED = {
+    "validation": st.floats(0, 0.99),
+    "max_angle": st.floats(1e-6, 360),
+    "beta": st.floats(0, 1e6),
+    "decay": st.floats(0, 1),
+    "chunk_hidden": st.lists(st.integers(1, 99), max_size=3).map(tuple),
+    "replay_weight": st.floats(0, 1e6),
+}
 POSITIVE = st.floats(1e-9, 1e9)
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20)
 
@@ -53,6 +60,15 @@ def configs(draw):
     if stream.get("class_order"):
         stream.pop("order_seed", None)
     stream.pop("task_labels", None)
+    if stream.get("variant") != "rotated":
+        stream.pop("max_angle", None)
+    if stream.get("variant") == "permuted":
+        stream["augmentation"] = "none"
+    if learner.get("front") is not None:
+        learner.setdefault("freeze_depth", 1)
+    for item in dataclasses.fields(entries("strategy")[strategy].options()):
+        if item.metadata.get("generator", "") not in ("", learner.get("generator", "additive")):
+            learner.pop(item.name, None)
     return make_config(benchmark, strategy, stream, learner, seed=draw(st.integers(0, 2**31)))
 
 
@@ -71,18 +87,24 @@ def test_every_option_decides_the_name():
     changes = {
         "epochs": 3, "batch_size": 3, "learning_rate": 0.3, "optimizer": "sgd", "norm": "group", "front_norm": "group",
         "beta": 0.3, "lookahead": False, "drift_tasks": 3, "copy_embedding": False, "embedding": 3, "hidden": (3, 3),
-        "channel_embedding": 3, "freeze_depth": 3, "front": Path("x"),
+        "channel_embedding": 3, "freeze_depth": 3, "front": Path("x"), "generator": "chunked",
     }  # fmt: skip
-    assert set(changes) == set(base.strategy_options)
+    chunked = {"chunk_size": 3, "chunk_embedding": 3, "chunk_hidden": (3,)}
+    assert {*changes, *chunked} == set(base.strategy_options)
     names = {make_config("split-digits", "partial-hypernetwork", {}, {k: v}).name for k, v in changes.items()}
+    for name, value in chunked.items():
+        options = {"generator": "chunked", name: value}
+        names.add(make_config("split-digits", "partial-hypernetwork", {}, options).name)
     stream = {
         "experiences": 3, "order_seed": 3, "class_order": (1, 0), "image_size": 3, "validation": 0.3,
-        "augmentation": "flip", "backbone": "mlp",
+        "augmentation": "flip", "backbone": "mlp", "variant": "rotated",
     }  # fmt: skip
-    assert {*stream, "task_labels"} == set(base.benchmark_options)
+    assert {*stream, "task_labels", "max_angle"} == set(base.benchmark_options)
     names |= {make_config("split-digits", "partial-hypernetwork", {k: v}, {}).name for k, v in stream.items()}
     assert base.name not in names
-    assert len(names) == len(changes) + len(stream)
+    assert len(names) == len(changes) + len(chunked) + len(stream)
+    turned = [{"variant": "rotated", "max_angle": angle} for angle in (90.0, 180.0)]
+    assert len({make_config("split-digits", "naive", options, {}).name for options in turned}) == 2
 
 
 def test_an_option_given_as_it_is_by_default_names_the_same_run():

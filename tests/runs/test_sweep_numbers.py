@@ -30,7 +30,7 @@ def test_a_sweep_gives_the_numbers_of_its_runs_in_one_process(jobs, archive, uni
 def test_every_strategy_is_in_the_comparison(uninterrupted):
     assert len(uninterrupted) == len(STRATEGIES)
     assert {name.split("_")[1] for name in uninterrupted} == set(STRATEGIES)
-    assert len({str(one["matrix"]) for one in uninterrupted.values()}) == len(STRATEGIES)
+    assert len({str(one["strategy"]["model"]) for one in uninterrupted.values()}) == len(STRATEGIES)
 
 
 def test_two_sweeps_at_once_in_one_folder_end_as_one_sweep_would(archive, uninterrupted, tmp_path):

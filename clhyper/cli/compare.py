@@ -1,0 +1,56 @@
+"""compares two strategies over the seeds they share: difference, intervals, paired tests"""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from clhyper.cli.common import RESULTS, load_runs
+from clhyper.cli.flags import Flag, parse, split_positionals
+from clhyper.errors import UserError, require
+
+_HELP = f"""Compares A with B over the runs in DIR (default {RESULTS}) that share a seed and an order of classes.
+
+A and B are rows of the table: STRATEGY[@DEPTH][,NAME=VALUE...], where an option or a column of the table tells apart
+what shares strategy and depth.
+
+Examples:
+  clhyper compare partial-hypernetwork@2 latent-replay@2 --metric forgetting
+  clhyper compare {RESULTS} partial-hypernetwork@1,beta=0.1 partial-hypernetwork@1,beta=1.0 --output beta.json"""
+
+
+def main(arguments: list[str]) -> int:
+    """Reads results, says in a sentence how the two differ, prints the numbers and writes them if asked."""
+    from clhyper.runs.results import COSTS, METRICS
+
+    metrics = Literal[tuple(name.replace("_", "-") for name in (*METRICS, *COSTS))]  # type: ignore[valid-type]
+    words, flags = split_positionals(arguments)
+    values = parse(
+        "clhyper compare DIR A B",
+        _HELP,
+        [
+            Flag("metric", metrics, "acc", "accuracy, forgetting or cost to compare"),
+            Flag("output", Path | None, None, "JSON file for the numbers"),
+        ],
+        flags,
+    )
+    require(2 <= len(words) <= 3, f"compare takes [DIR] A B, and {len(words)} words were given: clhyper compare --help")
+    folder = Path(words[0]) if len(words) == 3 else RESULTS
+
+    from clhyper.figures.compare import describe, sentence
+    from clhyper.runs.compare import compare
+
+    output = values["output"]
+    if output is not None:
+        require(output.parent.is_dir(), f"output {output}: {output.parent} is no folder")
+        require(not output.is_dir(), f"output {output}: a folder; give a file")
+    found = compare(load_runs(folder), words[-2], words[-1], values["metric"].replace("-", "_"))
+    print("\n".join(describe(found)))
+    if output is not None:
+        content: dict[str, Any] = {"sentence": sentence(found), **dataclasses.asdict(found)}
+        try:
+            output.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"output {output}: can't be written ({(error.strerror or '').lower()})") from None
+        print(output)
+    return 0

@@ -1,0 +1,274 @@
+"""Two strategies compared over the seeds and class orders that they share."""
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from clhyper.errors import UserError, require, unknown
+from clhyper.runs.results import COSTS, METRICS
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+LEVEL = 0.95
+RESAMPLES = 10_000
+SETTING = ("benchmark", "backbone", "experiences", "evaluated_on", "stream")
+"""What both must share."""
+CHOICES = ("norm", "front_norm", "front", "epochs", "device", "engine")
+"""What may differ between the two, and is then said."""
+_TIMING = ("device", "engine", "machine", "threads")
+_IDENTITY = (*SETTING, "strategy", "freeze_depth", "options", *CHOICES)
+_PAIR = ("seed", "order")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A 95 % interval of the mean difference."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Differences a - b of a measure over pairs of runs with one seed and one order of classes.
+
+    `a`, `b`: what was compared, as `strategy k=depth`. `values_a`, `values_b`: the pairs' numbers, fractions or the
+    cost's unit, in the order of `pairs`. `t`: Student's interval; `bootstrap`: percentile interval of 10 000 resampled
+    means, seeded, too narrow for few pairs. `t_p`, `wilcoxon_p`: two-sided p of the paired t test and of Wilcoxon's
+    signed-rank test, exact up to 12 pairs; `smallest_p` is the least that Wilcoxon's can be. Each is None where the
+    pairs don't allow it. `higher`, `lower`, `equal`: pairs in which a is. `only_a`, `only_b`: seeds whose number one
+    alone has. `differ`: what else differs between the two, as (name, a's, b's). `caveats`: why times may mislead.
+    """
+
+    metric: str
+    a: str
+    b: str
+    setting: dict[str, Any]
+    pairs: list[str]
+    values_a: list[float]
+    values_b: list[float]
+    difference: float
+    t: Interval | None
+    bootstrap: Interval | None
+    t_p: float | None
+    wilcoxon_p: float | None
+    smallest_p: float | None
+    higher: int
+    lower: int
+    equal: int
+    only_a: list[str]
+    only_b: list[str]
+    differ: list[tuple[str, str, str]]
+    caveats: list[str]
+
+
+def compare(runs: "pd.DataFrame", a: str, b: str, metric: str = "acc") -> Comparison:
+    """Compares two strategies of `load`'s frame, named `STRATEGY[@DEPTH][,NAME=VALUE...]`.
+
+    `latent-replay@2,beta=0.1`: the depth and what the columns and `variant` of the frame say choose among several.
+    `metric`: one of `METRICS` or `COSTS`.
+
+    Raises:
+        UserError: a name that fits no complete run or several configurations, no seed in common, or nothing measured.
+    """
+    if metric not in (*METRICS, *COSTS):
+        raise unknown("metric", metric, (*METRICS, *COSTS))
+    groups_a, groups_b = _configurations(runs, a), _configurations(runs, b)
+    alike = [(one, two) for one in groups_a for two in groups_b if _setting(one) == _setting(two)]
+    require(bool(alike), f"{a} and {b} have no stream in common: {_listed(groups_a)} and {_listed(groups_b)}")
+    if len(alike) > 1:
+        of_a, of_b = ({group.index[0]: group for group in side}.values() for side in zip(*alike, strict=True))
+        name, several = (a, of_a) if len(of_a) > 1 else (b, of_b)
+        raise UserError(f"{name} is not one configuration but {len(several)}; name one: {_listed(several)}")
+    rows_a, rows_b = alike[0]
+    require(rows_a.index[0] != rows_b.index[0], f"{a} and {b} are the same runs; name two different ones")
+    measured_a, measured_b = _by_pair(rows_a, metric), _by_pair(rows_b, metric)
+    for name, rows, measured in ((a, rows_a, measured_a), (b, rows_b, measured_b)):
+        require(len(measured) > 0, f"{metric}: no complete run of {name} has it ({len(rows)} complete)")
+    shared = measured_a.index.intersection(measured_b.index).sort_values()
+    only_a, only_b = (_seeds(one.index.difference(other.index)) for one, other in _both_ways(measured_a, measured_b))
+    require(
+        len(shared) > 0,
+        f"{a} and {b} share no seed: {a} has {', '.join(only_a)}, {b} has {', '.join(only_b)}",
+    )
+    paired_a, paired_b = measured_a[shared].to_numpy(dtype=float), measured_b[shared].to_numpy(dtype=float)
+    used = [rows[_is_in(rows, shared)] for rows in (rows_a, rows_b)]
+    data = {str(value) for rows in used for value in rows["data"].dropna()}
+    require(len(data) < 2, f"{a} and {b} were run on different data under one name: compare runs of the same data")
+    return Comparison(
+        metric=metric,
+        a=_title(rows_a.iloc[0]),
+        b=_title(rows_b.iloc[0]),
+        setting={name: _plain(rows_a.iloc[0][name]) for name in SETTING},
+        pairs=_seeds(shared),
+        values_a=paired_a.tolist(),
+        values_b=paired_b.tolist(),
+        **_statistics(paired_a, paired_b),
+        only_a=only_a,
+        only_b=only_b,
+        differ=_differing(*used),
+        caveats=_caveats(metric, *used),
+    )
+
+
+def _configurations(runs: "pd.DataFrame", text: str) -> list["pd.DataFrame"]:
+    """Complete runs that fit `STRATEGY[@DEPTH][,NAME=VALUE...]`, a frame a configuration."""
+    words, *conditions = re.split(r",(?=\w+=)", text)
+    strategy, at, depth = words.partition("@")
+    if at and not (depth.isdecimal() and len(depth) < 5):
+        raise UserError(f"{text}: after @ comes a freeze depth, such as latent-replay@2")
+    named = runs[(runs["strategy"] == strategy) | (runs["family"] == strategy)]
+    if not len(named):
+        raise unknown("strategy", strategy, {str(name) for name in runs["strategy"]})
+    fits = named[(named["freeze_depth"] == int(depth)).fillna(False)] if at else named[named["strategy"] == strategy]
+    require(len(fits) > 0, f"no run of {words} in these results; there are {_depths(named)}")
+    chosen = fits[fits["status"] == "complete"]
+    require(len(chosen) > 0, f"{words} has no complete run yet ({len(fits)} without a result)")
+    for condition in conditions:
+        kept = chosen[[_holds(row, condition) for _, row in chosen.iterrows()]]
+        require(len(kept) > 0, f"no complete run of {words} has {condition}; there are {_listed(_split(chosen))}")
+        chosen = kept
+    return _split(chosen)
+
+
+def _split(rows: "pd.DataFrame") -> list["pd.DataFrame"]:
+    return [group for _, group in rows.groupby(list(_IDENTITY), dropna=False, sort=True)]
+
+
+def _holds(row: "pd.Series", condition: str) -> bool:
+    name, _, value = condition.partition("=")
+    column = name.replace("-", "_")
+    texts = [f" {row[one]} " for one in ("variant", "stream", "order")]
+    return (column in row and str(_plain(row[column])) == value) or any(f" {column}={value} " in one for one in texts)
+
+
+def _setting(rows: "pd.DataFrame") -> tuple[Any, ...]:
+    return tuple(_plain(rows.iloc[0][name]) for name in SETTING)
+
+
+def _by_pair(rows: "pd.DataFrame", metric: str) -> "pd.Series":
+    """The measure by (seed, order); runs of one pair count once, with their mean."""
+    return rows[rows[metric].notna()].groupby(list(_PAIR))[metric].mean()
+
+
+def _is_in(rows: "pd.DataFrame", pairs: "pd.Index") -> "pd.Series":
+    import pandas as pd
+
+    return pd.Series([pair in pairs for pair in zip(rows["seed"], rows["order"], strict=True)], index=rows.index)
+
+
+def _both_ways(one: Any, other: Any) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    return (one, other), (other, one)
+
+
+def _seeds(pairs: "pd.Index") -> list[str]:
+    """Pairs in words: `seed 3`, with the order of classes where it isn't the data set's own."""
+    return [f"seed {seed}{f' {order}' if order else ''}" for seed, order in pairs]
+
+
+def _title(row: "pd.Series") -> str:
+    depth = _plain(row["freeze_depth"])
+    return f"{row['strategy']}{'' if depth is None else f' k={depth}'}"
+
+
+def _selector(row: "pd.Series") -> str:
+    return _title(row).replace(" k=", "@")
+
+
+def _depths(rows: "pd.DataFrame") -> str:
+    return ", ".join(dict.fromkeys(_selector(row) for _, row in rows.sort_values("freeze_depth").iterrows()))
+
+
+def _listed(groups: Iterable["pd.DataFrame"]) -> str:
+    """Configurations as one may name them: with what tells them apart."""
+    rows = [group.iloc[0] for group in groups]
+    differing = [name for name in _IDENTITY if len({str(row[name]) for row in rows}) > 1]
+    texts = []
+    for row in rows:
+        words: list[str] = []
+        for name in differing:
+            if name in ("options", "stream"):
+                words += [word for word in re.split(r" (?=\w+=)", row[name]) if word]
+            elif name not in ("strategy", "freeze_depth"):
+                words.append(f"{name}={_plain(row[name])}")
+        texts.append(",".join([_selector(row), *dict.fromkeys(words)]))
+    return "; ".join(texts)
+
+
+def _differing(one: "pd.DataFrame", other: "pd.DataFrame") -> list[tuple[str, str, str]]:
+    kinds = [(name, _kinds(one, name), _kinds(other, name)) for name in CHOICES]
+    return [(name, ", ".join(first), ", ".join(second)) for name, first, second in kinds if first != second]
+
+
+def _kinds(rows: "pd.DataFrame", name: str) -> list[str]:
+    return sorted({str(_plain(value)) for value in rows[name].dropna()})
+
+
+def _caveats(metric: str, one: "pd.DataFrame", other: "pd.DataFrame") -> list[str]:
+    """What keeps times from being compared."""
+    import pandas as pd
+
+    if not metric.endswith(("_seconds", "_ms", "_joules")):
+        return []
+    both = pd.concat([one, other])
+    found = []
+    most = both["runs_at_once"].max()
+    if pd.notna(most) and most > 1:
+        found.append(f"measured with up to {int(most)} runs at once on the machine, which lengthens times")
+    return found + [
+        f"measured on different {name.rstrip('s')}s ({', '.join(kinds)}), which can't be compared"
+        for name in _TIMING
+        if len(kinds := _kinds(both, name)) > 1
+    ]
+
+
+def _statistics(a: "np.ndarray", b: "np.ndarray") -> dict[str, Any]:
+    import numpy as np
+    from scipy import stats
+
+    size = max(np.abs(a).max(), np.abs(b).max())
+    # What is left of rounding is no difference, and two differences that it alone tells apart are a tie.
+    differences = np.round(a - b, 12 - math.ceil(math.log10(size))) if size else a - b
+    n, mean = len(differences), float(differences.mean())
+    found: dict[str, Any] = {
+        "difference": mean,
+        "higher": int((differences > 0).sum()),
+        "lower": int((differences < 0).sum()),
+        "equal": int((differences == 0).sum()),
+        **dict.fromkeys(("t", "bootstrap", "t_p", "wilcoxon_p", "smallest_p")),
+    }
+    if n < 2:
+        return found
+    moved = differences[differences != 0]
+    if len(moved):
+        exact = len(moved) <= 12
+        method: Any = stats.PermutationMethod(n_resamples=np.inf) if exact else "auto"
+        found["wilcoxon_p"] = float(stats.wilcoxon(moved, method=method).pvalue)
+        found["smallest_p"] = 2.0 ** (1 - len(moved))
+    if np.ptp(differences) == 0:
+        return found | {"t": Interval(mean, mean), "bootstrap": Interval(mean, mean)}
+    test = stats.ttest_1samp(differences, 0.0)
+    interval = test.confidence_interval(LEVEL)
+    random = np.random.default_rng(0)
+    means = stats.bootstrap(
+        (differences,), np.mean, n_resamples=RESAMPLES, confidence_level=LEVEL, method="percentile", rng=random
+    ).confidence_interval
+    return found | {
+        "t": Interval(float(interval.low), float(interval.high)),
+        "bootstrap": Interval(float(means.low), float(means.high)),
+        "t_p": float(test.pvalue),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """A cell as Python has it; None where there is nothing."""
+    import pandas as pd
+
+    if pd.isna(value):
+        return None
+    value = value.item() if hasattr(value, "item") else value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
