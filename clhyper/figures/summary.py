@@ -114,8 +114,10 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
 
 def sharing(summary: pd.DataFrame) -> str | None:
     """A remark where seconds were measured with several runs on one machine, which lengthens them."""
-    most = summary["runs_at_once"].max()
-    return f"seconds with {int(most)} runs at once on the machine" if pd.notna(most) and most > 1 else None
+    least, most = summary["runs_at_once"].min(), summary["runs_at_once"].max()
+    if pd.isna(most) or most <= 1:
+        return None
+    return f"seconds with {f'{least:.0f} to ' if least < most else ''}{most:.0f} runs at once on the machine"
 
 
 def _note(group: pd.DataFrame) -> str:
