@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
         require(not output.is_dir(), f"output {output}: is a folder; give a JSON file")
         check_output(output.parent)
     from clhyper.runs.evaluate import evaluate
-    from clhyper.runs.folder import write_json
+    from clhyper.runs.files import write_json
 
     evaluation = evaluate(folder, values["data"], device)
     if output is not None:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from clhyper.figures.summary import Setting, settings
 from clhyper.figures.table import Column, columns_of
-from clhyper.runs.folder import write
+from clhyper.runs.files import write
 
 __all__ = ["escape", "to_latex"]
 

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from clhyper.errors import require
 from clhyper.figures.summary import BOUNDS, SETTING, choice_label, distinguishing, family_order, summarise
-from clhyper.runs.folder import write
+from clhyper.runs.files import write
 
 Arguments = ParamSpec("Arguments")
 Drawing = TypeVar("Drawing", Figure, list[Figure])

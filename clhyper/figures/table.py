@@ -14,7 +14,7 @@ from rich.text import Text
 
 from clhyper.figures.summary import CHOICES, CONFIGURATION, FRACTIONS, MEASURES, Setting, settings, sharing, summarise
 from clhyper.figures.units import COSTS, human_count, human_fraction, human_seconds
-from clhyper.runs.folder import write
+from clhyper.runs.files import write
 
 __all__ = ["Column", "columns_of", "show", "summarise", "to_csv", "to_markdown"]
 

@@ -14,7 +14,7 @@ from clhyper.backbones.tensor_file import to_bytes
 from clhyper.data.augmentation import Preparation
 from clhyper.errors import RunError, UserError, require
 from clhyper.runs.exported import FORMAT, norms, rebuild, with_normalisation
-from clhyper.runs.folder import write, write_json
+from clhyper.runs.files import write, write_json
 from clhyper.runs.onnx_file import INPUT, OUTPUT, OnnxNetwork, check_packages, to_onnx
 from clhyper.runs.trained import Trained
 

@@ -13,7 +13,7 @@ from clhyper.engine.seeds import seeded
 from clhyper.errors import RunError, UserError, require
 from clhyper.evaluation import AccuracyMatrix
 from clhyper.registry import find
-from clhyper.runs.folder import write
+from clhyper.runs.files import write
 from clhyper.runs.outcome import Progress
 from clhyper.runs.progress import ProgressReporter
 

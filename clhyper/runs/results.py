@@ -6,17 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from clhyper.errors import UserError, require
 from clhyper.runs.config import RunConfig, config_from_dict, read_toml
-from clhyper.runs.folder import (
-    CHECKPOINT,
-    CONFIG,
-    ENVIRONMENT,
-    FAILURE,
-    MATRIX,
-    RESULT,
-    is_complete,
-    read_json,
-    read_object,
-)
+from clhyper.runs.files import read_json, read_object
+from clhyper.runs.folder import CHECKPOINT, CONFIG, ENVIRONMENT, FAILURE, MATRIX, RESULT, is_complete
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -20,7 +20,8 @@ from clhyper.errors import RunError, UserError, require
 from clhyper.evaluation import AccuracyMatrix, CostMeter
 from clhyper.registry import find
 from clhyper.runs.config import RunConfig
-from clhyper.runs.folder import RESULT, RunFolder, read_json
+from clhyper.runs.files import read_json
+from clhyper.runs.folder import RESULT, RunFolder
 from clhyper.runs.outcome import Outcome, Progress
 from clhyper.runs.progress import ProgressReporter
 

@@ -6,7 +6,8 @@ import math
 import pytest
 
 from clhyper.runs import make_config
-from clhyper.runs.folder import MATRIX, RunFolder, write_json
+from clhyper.runs.files import write_json
+from clhyper.runs.folder import MATRIX, RunFolder
 
 
 @pytest.fixture(scope="module")

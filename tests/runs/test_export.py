@@ -20,7 +20,7 @@ from clhyper.registry import find, option_defaults
 from clhyper.runs import export as module
 from clhyper.runs.evaluate import evaluate
 from clhyper.runs.export import BATCHES, export, original_classes, task_images
-from clhyper.runs.folder import read_json
+from clhyper.runs.files import read_json
 from clhyper.runs.onnx_file import OnnxNetwork
 
 NORMS = ("batch", "group", "instance")

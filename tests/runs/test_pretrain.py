@@ -12,7 +12,7 @@ from benchmarks import SplitNpz
 from clhyper.backbones import build_backbone
 from clhyper.backbones.tensor_file import from_bytes
 from clhyper.errors import RunError, UserError
-from clhyper.runs.folder import read_json
+from clhyper.runs.files import read_json
 from clhyper.runs.pretrain import pretrain
 
 TRAINING = {"epochs": 3, "batch_size": 8, "learning_rate": 3e-3}

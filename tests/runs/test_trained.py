@@ -9,7 +9,7 @@ from trained_runs import STRATEGIES, trained_run
 
 import clhyper
 from clhyper.errors import UserError
-from clhyper.runs.folder import read_json
+from clhyper.runs.files import read_json
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from clhyper.runs import RunConfig, make_config
-from clhyper.runs.folder import RunFolder, write_json
+from clhyper.runs.files import write_json
+from clhyper.runs.folder import RunFolder
 from clhyper.runs.results import COSTS
 
 COST = {**dict.fromkeys(COSTS, 1000.0), "train_seconds": 60.0, "generation_ms": None}

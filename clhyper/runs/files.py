@@ -1,0 +1,78 @@
+"""Files replaced whole or not at all, and JSON that may be damaged."""
+
+import contextlib
+import json
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from clhyper.errors import RunError
+
+__all__ = ["read_json", "read_object", "uninterrupted", "write", "write_json"]
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Inside, Ctrl-C and a request to terminate wait until the end, so that what is being written is finished."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    waiting: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, frame: waiting.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        if waiting:
+            signal.raise_signal(waiting[0])
+
+
+def write(path: Path, content: bytes) -> None:
+    """Replaces a file atomically: a reader, or a kill at any moment, finds the old content or the new.
+
+    Raises:
+        RunError: the disk is full, or the file can't be written for another reason.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise RunError(
+                f"{path}: can't be written ({(error.strerror or str(error)).lower()}); mend that and run the same"
+                " command again: nothing finished is lost"
+            ) from error
+        raise
+
+
+def write_json(path: Path, content: Any) -> None:
+    """`write` of indented JSON."""
+    write(path, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """The file's content, or None if it is absent, damaged or no ordinary file."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    except (OSError, ValueError, RecursionError):  # JSON can be nested deeper than Python reads
+        return None
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in the file; empty if it is absent, damaged or holds something else."""
+    content = read_json(path)
+    return content if isinstance(content, dict) else {}
