@@ -2,6 +2,7 @@
 
 import math
 
+from clhyper.figures.summary import setting_title
 from clhyper.figures.units import COSTS, human_count, human_fraction, human_seconds
 from clhyper.runs.compare import Comparison, Interval
 
@@ -43,12 +44,11 @@ def describe(comparison: Comparison) -> list[str]:
     """The sentence, then every number behind it, a line each."""
     one = comparison
     unit = "points" if one.metric in _WORDS else COSTS[one.metric].unit or "count"
-    where = [str(value) for value in one.setting.values() if value not in (None, "")]
     lines = [
         sentence(one),
         *(f"note: {caveat}" for caveat in one.caveats),
         "",
-        f"{one.metric}, {one.a} minus {one.b}; {', '.join(where)}",
+        f"{one.metric}, {one.a} minus {one.b}; {setting_title(one.setting)}",
         *(f"{name.replace('_', ' ')}: {first} and {second}" for name, first, second in one.differ),
         f"mean of {one.a}: {_mean(one.metric, one.values_a)}; of {one.b}: {_mean(one.metric, one.values_b)}",
         f"mean difference: {_amount(one.metric, one.difference)}{' points' if unit == 'points' else ''}",

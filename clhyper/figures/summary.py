@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -144,6 +144,14 @@ class Setting:
     rows: pd.DataFrame
 
 
+def setting_title(setting: Mapping[str, Any] | pd.Series) -> str:
+    """The values of `SETTING` in words."""
+    said = {name: setting[name] for name in SETTING if not pd.isna(setting[name]) and setting[name] != ""}
+    forms = {"experiences": "{:.0f} experiences", "evaluated_on": "{} images"}
+    order = ("benchmark", "experiences", "backbone", "evaluated_on", "stream")
+    return ", ".join(forms.get(name, "{}").format(said[name]) for name in order if name in said)
+
+
 def settings(frame: pd.DataFrame) -> Iterator[Setting]:
     """Splits runs or their summary by `SETTING`; the prefix is no longer than it takes to tell the parts apart."""
     within = frame.groupby("benchmark")
@@ -151,16 +159,9 @@ def settings(frame: pd.DataFrame) -> Iterator[Setting]:
     differing += [name for name in SETTING[1:] if (within[name].nunique(dropna=False) > 1).any()]
     for _, rows in frame.groupby(list(SETTING), dropna=False):
         first = rows.iloc[0]
-        words = [
-            str(first["benchmark"]),
-            *([f"{first['experiences']:.0f} experiences"] if pd.notna(first["experiences"]) else []),
-            *([str(first["backbone"])] if pd.notna(first["backbone"]) else []),
-            *([f"{first['evaluated_on']} images"] if pd.notna(first["evaluated_on"]) else []),
-            *([str(first["stream"])] if pd.notna(first["stream"]) and first["stream"] else []),
-        ]
         parts = [re.sub(r"[^\w.]+", "-", str(first[name])).strip("-") for name in differing]
         prefix = "-".join(part for part in parts if part)
-        yield Setting(", ".join(words), prefix + "-" if prefix else "", rows)
+        yield Setting(setting_title(first), prefix + "-" if prefix else "", rows)
 
 
 def distinguishing(summary: pd.DataFrame) -> list[str]:
