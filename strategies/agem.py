@@ -5,6 +5,7 @@ Source: Chaudhry et al., "Efficient Lifelong Learning with A-GEM", ICLR 2019. Th
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from avalanche.training.plugins import AGEMPlugin
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from clhyper.backbones import Backbone
 from clhyper.backbones.heads import HeadedModel
+from clhyper.backbones.model import OnFeatures
 from clhyper.data.buffer import BalancedBuffer
 from clhyper.data.stream import images_of
 from clhyper.errors import require
@@ -61,19 +63,25 @@ class AGEM(Naive):
         self.agem.buffers = self.agem.buffer if any(p.requires_grad for p in reached) else ()
         preparation, draws = images_of(self.experience).preparation, self.generator("replay")
         augmentation = self.generator("replay augmentation", self.device)
+        features, model = None, self.model
+        if self.trains_on_features and len(self.agem.buffer):
+            features, model = self.front_features(self.agem.buffer.x, preparation), OnFeatures(self.model)
 
         def sample() -> tuple[Tensor, ...]:
-            x, y, tasks = self.agem.buffer.sample(self.options.sample_size, draws)
-            return preparation(x, augmentation), y, tasks
+            x, y, tasks = self.agem.buffer.sample(self.options.sample_size, draws, features)
+            return x if features is not None else preparation(x, augmentation), y, tasks
 
         self.agem.sample_from_memory = sample
+        self.seen = SimpleNamespace(
+            model=model, optimizer=self.optimizer, device=self.device, _criterion=self._criterion
+        )
 
     def _before_training_iteration(self, **kwargs: Any) -> None:
         super()._before_training_iteration(**kwargs)  # the cost meter begins to count
-        self.agem.before_training_iteration(self)
+        self.agem.before_training_iteration(self.seen)
 
     def _after_backward(self, **kwargs: Any) -> None:
-        self.agem.after_backward(self)
+        self.agem.after_backward(self.seen)
         super()._after_backward(**kwargs)
 
     def finish_experience(self) -> None:
@@ -81,7 +89,7 @@ class AGEM(Naive):
         images = images_of(self.experience)
         self.agem.buffer.capacity = self.options.patterns_per_experience * (self.experiences_learned + 1)
         self.agem.buffer.update(
-            images.labels, images.tasks, lambda rows: images.x(rows).to(self.device), self.generator("buffer")
+            images.labels, images.tasks, lambda rows: self.read(images, rows), self.generator("buffer")
         )
 
     def state(self) -> dict[str, Any]:

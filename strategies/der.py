@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from clhyper.backbones import Backbone
 from clhyper.backbones.heads import HeadedModel
+from clhyper.data.augmentation import Preparation
 from clhyper.data.buffer import BalancedBuffer
 from clhyper.data.stream import images_of
 from clhyper.errors import require
@@ -73,17 +74,18 @@ class DER(Naive, AvalanchesDER):
 
     def prepare_experience(self) -> None:
         self.batch_size_mem = max(1, min(self.options.replay_batch_size, len(self.buffer)))
-        self.replay_loader = self._replays() if len(self.buffer) else None
+        preparation = images_of(self.experience).preparation
+        features = (
+            self.front_features(self.buffer.x, preparation) if self.trains_on_features and len(self.buffer) else None
+        )
+        self.replay_loader = self._replays(preparation, features) if len(self.buffer) else None
 
-    def _replays(self) -> Iterator[tuple[Tensor, ...]]:
+    def _replays(self, preparation: Preparation, features: Tensor | None) -> Iterator[tuple[Tensor, ...]]:
         """Stored images as the new ones come, with labels, tasks and logits; without end."""
-        preparation, draws = images_of(self.experience).preparation, self.generator("replay")
-        augmentation = self.generator("replay augmentation", self.device)
+        draws, augmentation = self.generator("replay"), self.generator("replay augmentation", self.device)
         while True:
             rows = torch.randperm(len(self.buffer), generator=draws)[: self.batch_size_mem].to(self.device)
-            x = preparation(self.buffer.x[rows], augmentation)
-            if getattr(self.dataloader, "are_features", False):
-                x = self.model.features(x)
+            x = preparation(self.buffer.x[rows], augmentation) if features is None else features[rows]
             yield x, self.buffer.y[rows], self.buffer.tasks[rows], self.buffer.logits[rows]
 
     @property
@@ -111,7 +113,7 @@ class DER(Naive, AvalanchesDER):
         self.model.eval()
         with torch.no_grad():
             self.buffer.update(
-                images.labels, images.tasks, lambda rows: images.x(rows).to(self.device), self.generator("buffer")
+                images.labels, images.tasks, lambda rows: self.read(images, rows), self.generator("buffer")
             )
         self.model.train()
 

@@ -16,6 +16,8 @@ from torch.utils.data import Dataset
 
 from clhyper.backbones import Backbone
 from clhyper.backbones.heads import HeadedModel
+from clhyper.backbones.model import OnFeatures
+from clhyper.data.batches import Batches
 from clhyper.data.stream import images_of
 from clhyper.errors import require
 from strategies.naive import Naive
@@ -39,6 +41,10 @@ class Options(NaiveOptions):
         super().__post_init__()
         require(self.strength >= 0, f"strength {self.strength}: at least 0")
         require(0 <= self.decay <= 1, f"decay {self.decay}: from 0 to 1")
+        require(
+            self.mode == "online" or self.decay == Options.decay,
+            f"decay {self.decay}: an option of mode online, and the mode is {self.mode}: leave it out or change it",
+        )
 
 
 class EWC(Naive):
@@ -77,10 +83,11 @@ class EWC(Naive):
     def finish_experience(self) -> None:
         """Takes the importances of what can move, and its values."""
         now, online = self.experiences_learned, self.options.mode == "online"
-        data = _WholeBatches(self.experience, self.device)
-        importances = self.ewc.compute_importances(
-            self.model, self._criterion, self.optimizer, data, self.device, self.train_mb_size
+        model = OnFeatures(self.model) if self.trains_on_features else self.model
+        named = self.ewc.compute_importances(
+            model, self._criterion, self.optimizer, _WholeBatches(self), self.device, self.train_mb_size
         )
+        importances = {name.removeprefix("model."): importance for name, importance in named.items()}
         held = {  # the online sum has to have the same heads each time
             name
             for name, parameter in self.model.named_parameters()
@@ -117,18 +124,20 @@ class EWC(Naive):
 
 
 class _WholeBatches(Dataset[list[Tensor]]):
-    """An experience's images, not augmented, as a data set that a loader asks for whole batches on the device."""
+    """What an experience was trained on, not augmented, as a data set that a loader asks for whole batches."""
 
-    def __init__(self, experience: Any, device: torch.device) -> None:
-        self.images, self.device = images_of(experience), device
+    def __init__(self, strategy: EWC) -> None:
+        self.images, self.strategy = images_of(strategy.experience), strategy
 
     def __len__(self) -> int:
         return len(self.images.labels)
 
     def __getitems__(self, rows: list[int]) -> list[Tensor]:
-        chosen = torch.tensor(rows)
-        x = self.images.preparation.normalise(self.images.x(chosen).to(self.device))
-        return [x, self.images.labels[chosen].to(self.device), self.images.tasks[chosen].to(self.device)]
+        chosen, loaded, device = torch.tensor(rows), self.strategy.dataloader, self.strategy.device
+        x = loaded.x[chosen] if isinstance(loaded, Batches) else self.strategy.read(self.images, chosen)
+        if not self.strategy.trains_on_features:
+            x = self.images.preparation.normalise(x)
+        return [x, self.images.labels[chosen].to(device), self.images.tasks[chosen].to(device)]
 
     @staticmethod
     def collate_fn(batch: list[Tensor]) -> list[Tensor]:

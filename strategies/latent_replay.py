@@ -94,7 +94,7 @@ class LatentReplay(Strategy):
         images = images_of(self.experience)
 
         def read(rows: Tensor) -> Tensor:
-            x = images.x(rows).to(self.device)
+            x = self.read(images, rows)
             if self.freeze_depth:
                 x = self.front_features(x, images.preparation).to(getattr(torch, self.options.stored_as))
             return x

@@ -179,9 +179,7 @@ class Strategy(SupervisedTemplate):
             whole = len(self.adapted_dataset) >= self.train_mb_size
             super().make_train_dataloader(shuffle=True, drop_last=whole, **kwargs)
             return
-        start = time.perf_counter()
-        x, y, tasks = (tensor.to(self.device) for tensor in (images.x(), images.labels, images.tasks))
-        self.loading_seconds += time.perf_counter() - start
+        x, y, tasks = self.read(images), images.labels.to(self.device), images.tasks.to(self.device)
         order = self.generator("batches")
         if self.model.front_frozen and self.freeze_depth and images.preparation.augmentation == "none":
             features = self.front_features(x, images.preparation)
@@ -200,6 +198,13 @@ class Strategy(SupervisedTemplate):
         x, y, tasks = (tensor.to(self.device) for tensor in (images.x(), images.labels, images.tasks))
         self.dataloader = Batches(x, y, tasks, self.eval_mb_size, images.preparation.normalise)
 
+    def read(self, images: Any, rows: Tensor | None = None) -> Tensor:
+        """An experience's images, or those of some rows, on the device; the time it takes counts as loading."""
+        start = time.perf_counter()
+        x = images.x(rows).to(self.device)
+        self.loading_seconds += time.perf_counter() - start
+        return x
+
     @torch.no_grad()
     def front_features(self, x: Tensor, preparation: Preparation) -> Tensor:
         """What the frozen front makes of uint8 images, not augmented: float32 (images, ...)."""
@@ -211,9 +216,14 @@ class Strategy(SupervisedTemplate):
         tasks = list(classes_by_task(self.experience))
         return tasks[0] if len(tasks) == 1 else self.mb_task_id
 
+    @property
+    def trains_on_features(self) -> bool:
+        """Whether batches hold the frozen front's features, computed once an experience, in place of images."""
+        return getattr(self.dataloader, "are_features", False)
+
     def batch_features(self) -> Tensor:
         """The front's features of the training batch, computed now or once an experience."""
-        return self.mb_x if getattr(self.dataloader, "are_features", False) else self.model.features(self.mb_x)
+        return self.mb_x if self.trains_on_features else self.model.features(self.mb_x)
 
     def forward(self) -> Tensor:
         """Logits (batch, classes) of the present batch."""
