@@ -63,11 +63,26 @@ def jobs_and_threads(jobs: int | None, threads: int | None, device: str) -> tupl
     return jobs, threads or max(1, cores() // jobs)
 
 
+def words_and_flags(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """The words of a command whose every flag has one value, wherever they stand, and its flags with their values."""
+    words: list[str] = []
+    flags: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        if not argument.startswith("-"):
+            words.append(argument)
+        elif "=" in argument or argument in ("-h", "--help"):
+            flags.append(argument)
+        else:
+            flags += [argument, *[value for value in [next(rest, None)] if value is not None]]
+    return words, flags
+
+
 def folder_and_flags(
     verb: str, description: str, flags: list[Flag], arguments: list[str]
 ) -> tuple[Path, dict[str, Any]]:
     """The results folder and the flags of a verb that reads results; raises `UserError` for a second folder."""
-    words, rest = split_positionals(arguments)
+    words, rest = words_and_flags(arguments)
     if len(words) > 1:
         raise UserError(f"{verb} takes one folder, and {words[1]!r} is a second")
     return Path(words[0]) if words else RESULTS, parse(f"clhyper {verb} DIR", description, flags, rest)

@@ -1,13 +1,13 @@
 """compares two strategies over the seeds they share: difference, intervals, paired tests"""
 
 import dataclasses
-import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from clhyper.cli.common import RESULTS, load_runs
-from clhyper.cli.flags import Flag, parse, split_positionals
+from clhyper.cli.common import RESULTS, check_output, load_runs, words_and_flags
+from clhyper.cli.flags import Flag, parse
 from clhyper.errors import UserError, require
+from clhyper.registry import entries
 
 _HELP = f"""Compares A with B over the runs in DIR (default {RESULTS}) that share a seed and an order of classes.
 
@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> int:
     from clhyper.runs.results import COSTS, METRICS
 
     metrics = Literal[tuple(name.replace("_", "-") for name in (*METRICS, *COSTS))]  # type: ignore[valid-type]
-    words, flags = split_positionals(arguments)
+    words, flags = words_and_flags(arguments)
     values = parse(
         "clhyper compare DIR A B",
         _HELP,
@@ -36,21 +36,24 @@ def main(arguments: list[str]) -> int:
     )
     require(2 <= len(words) <= 3, f"compare takes [DIR] A B, and {len(words)} words were given: clhyper compare --help")
     folder = Path(words[0]) if len(words) == 3 else RESULTS
+    if len(words) == 2 and Path(words[0]).is_dir() and words[0] not in entries("strategy"):
+        raise UserError(
+            f"compare takes [DIR] A B, and after the folder {words[0]} there is {words[1]} alone: name B too"
+        )
 
     from clhyper.figures.compare import describe, sentence
     from clhyper.runs.compare import compare
+    from clhyper.runs.files import write_json
 
     output = values["output"]
     if output is not None:
-        require(output.parent.is_dir(), f"output {output}: {output.parent} is no folder")
         require(not output.is_dir(), f"output {output}: a folder; give a file")
+        require(output.parent.is_dir(), f"output {output}: {output.parent} is no folder")
+        check_output(output.parent)
     found = compare(load_runs(folder), words[-2], words[-1], values["metric"].replace("-", "_"))
+    if output is not None:
+        write_json(output, {"sentence": sentence(found), **dataclasses.asdict(found)})
     print("\n".join(describe(found)))
     if output is not None:
-        content: dict[str, Any] = {"sentence": sentence(found), **dataclasses.asdict(found)}
-        try:
-            output.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise UserError(f"output {output}: can't be written ({(error.strerror or '').lower()})") from None
         print(output)
     return 0

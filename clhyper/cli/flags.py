@@ -86,6 +86,11 @@ def _one_sentence(box: str) -> str:
     sections = [section for section in sections if any(section)]
     sentence = " ".join(sections[0]).strip().rstrip(".")
     sentence = re.sub(r"Expected one of \((.*?),?\)$", lambda m: "choices: " + m[1].replace("'", ""), sentence)
+    sentence = re.sub(
+        r"^[Ee]rror parsing (\S+): no type matching (.*?) could be instantiated from \[(.*?)\]\..*",
+        lambda m: f"{m[1]} {m[3]}: must be {m[2].strip('{}').replace('}|', ' or ').replace('|{', ' or ')}",
+        sentence,
+    )
     nearest = re.search(r"Perhaps you meant:?.*?(--[a-z][\w-]*)", " ".join(" ".join(s) for s in sections[1:]))
     if nearest:
         sentence += f"; did you mean {nearest[1]}?"

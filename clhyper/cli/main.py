@@ -10,6 +10,11 @@ from clhyper.errors import RunError, UserError, unknown
 
 VERBS = ("demo", "list", "pretrain", "run", "sweep", "evaluate", "export", "table", "compare", "plot")
 EXIT_FAILED, EXIT_MISUSE, EXIT_INTERRUPTED = 1, 2, 130
+_STOPPED = {
+    **dict.fromkeys(("run", "sweep", "demo"), "the same command goes on from the last finished experiences"),
+    "pretrain": "nothing was written",
+}
+"""What to know after Ctrl-C, by verb."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,7 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"clhyper: {error}", file=sys.stderr)
         return EXIT_FAILED
     except KeyboardInterrupt:
-        print("\nclhyper: stopped; the same command goes on from the last finished experiences", file=sys.stderr)
+        note = _STOPPED.get(arguments[0]) if arguments else None
+        print(f"\nclhyper: stopped{f'; {note}' if note else ''}", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

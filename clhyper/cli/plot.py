@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Literal
 
-from clhyper.cli.common import RESULTS, folder_and_flags, load_runs
+from clhyper.cli.common import RESULTS, check_output, folder_and_flags, load_runs
 from clhyper.cli.flags import Flag
-from clhyper.cli.sweep import check_results
 from clhyper.errors import UserError
 
 
@@ -34,7 +33,7 @@ def draw(folder: Path, output: Path, cost: str) -> list[Path]:
     from clhyper.runs.results import load_matrix
 
     runs = load_runs(folder)
-    check_results(output)
+    check_output(output)
     try:
         return plot_all(runs, load_matrix(folder), output, cost)
     except OSError as error:

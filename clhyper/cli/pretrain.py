@@ -1,6 +1,5 @@
 """trains a backbone on chosen classes of a stream, for --front"""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,6 @@ Examples:
 
 Exit codes: 0 done, 1 training failed, 2 bad input, 130 stopped by Ctrl-C (nothing is written)."""
 _DEALING = ("experiences", "order_seed", "class_order", "task_labels", "variant", "max_angle")
-_EXIT_INTERRUPTED = 130
 
 
 def main(arguments: list[str]) -> int:
@@ -91,22 +89,18 @@ def _train(
 
     torch.set_num_threads(threads)
     shown = RunConfig(benchmark=benchmark, strategy="pretrain", seed=values["seed"])
-    try:
-        with Display(1, values["quiet"], lines_for_experiences=True) as display:
-            notes = pretrain(
-                benchmark,
-                output,
-                classes=classes,
-                benchmark_options=streamed,
-                training=training,
-                seed=values["seed"],
-                device=device,
-                report=lambda progress: display.update(shown, progress),
-            )
-            display.update(shown, Outcome("complete", output))
-    except KeyboardInterrupt:
-        print("\nclhyper: stopped; nothing was written", file=sys.stderr)
-        return _EXIT_INTERRUPTED
+    with Display(1, values["quiet"], lines_for_experiences=True) as display:
+        notes = pretrain(
+            benchmark,
+            output,
+            classes=classes,
+            benchmark_options=streamed,
+            training=training,
+            seed=values["seed"],
+            device=device,
+            report=lambda progress: display.update(shown, progress),
+        )
+        display.update(shown, Outcome("complete", output))
     if not values["quiet"]:
         held_out = "held-out images" if notes["evaluated_on"] == "validation" else "test images"
         print(f"accuracy {100 * notes['accuracy']:.1f} % on {held_out} of {len(notes['classes'])} classes")

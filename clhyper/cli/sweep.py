@@ -119,11 +119,3 @@ def check_results(results: Path) -> None:
     existing = next(path for path in (results.absolute(), *results.absolute().parents) if path.exists())
     require(existing.is_dir(), f"results {results}: {existing} is a file; give a folder")
     require(os.access(existing, os.W_OK), f"results {results}: {existing} can't be written; give another folder")
-
-
-def check_writable(results: Path) -> None:
-    """Raises `UserError` if the results folder can't be made."""
-    try:
-        results.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"results {results}: can't be made ({(error.strerror or '').lower()})") from None

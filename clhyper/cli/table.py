@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from clhyper.cli.common import RESULTS, folder_and_flags, load_runs
+from clhyper.cli.common import RESULTS, check_output, folder_and_flags, load_runs
 from clhyper.cli.flags import Flag
-from clhyper.cli.sweep import check_results, check_writable
+from clhyper.errors import UserError
 
 
 def main(arguments: list[str]) -> int:
-    """Reads results, prints the table, writes `table.csv`, `table.md` and `table.tex`."""
+    """Reads results, writes `table.csv`, `table.md` and `table.tex`, prints the table."""
     folder, values = folder_and_flags(
         "table",
         f"Reads the runs in DIR (default {RESULTS}).\n\nExample:\n  clhyper table {RESULTS}",
@@ -22,11 +22,14 @@ def main(arguments: list[str]) -> int:
 
     output = values["output"] or folder
     summary = summarise(load_runs(folder))
-    check_results(output)
-    show(summary, Console())
-    check_writable(output)
+    check_output(output)
     files = {to_csv: output / "table.csv", to_markdown: output / "table.md", to_latex: output / "table.tex"}
     for to_file, path in files.items():
-        to_file(summary, path)
+        try:
+            to_file(summary, path)
+        except OSError as error:
+            raise UserError(f"output {output}: can't be made ({(error.strerror or '').lower()})") from None
+    # A pager may close the output before its end.
+    show(summary, Console())
     print(", ".join(map(str, files.values())))
     return 0

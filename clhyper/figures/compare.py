@@ -28,14 +28,21 @@ def sentence(comparison: Comparison) -> str:
     unit = " points" if comparison.metric in _WORDS else ""
     size = _amount(comparison.metric, abs(difference))
     said = f"{a} {(higher if difference > 0 else lower).format(size)} {b}"
-    if interval is None:
-        return f"{said} (1 pair: no interval, so other seeds may say the opposite)."
-    if difference == 0 or interval.low <= 0 <= interval.high:
+    if len(comparison.pairs) == 1:
+        spread = "1 pair: no interval, so other seeds may say the opposite"
+    elif interval is None:
+        spread = f"the same in all {pairs}, which gives no interval"
+    elif interval.low == interval.high:
+        spread = f"exactly that in each of {pairs}"
+    else:
+        spread = f"95 % interval {_span(comparison.metric, interval)}, {pairs}"
+    if difference == 0 or (interval and interval.low <= 0 <= interval.high):
         return (
             f"No difference in {subject} between {a} and {b} is shown: the mean difference is"
-            f" {_amount(comparison.metric, difference)}{unit}"
-            f" (95 % interval {_span(comparison.metric, interval)}, {pairs})."
+            f" {_amount(comparison.metric, difference)}{unit} ({spread})."
         )
+    if interval is None or interval.low == interval.high:
+        return f"{said} ({spread})."
     ends = sorted(abs(end) for end in (interval.low, interval.high))
     return f"{said} (95 % interval {_span(comparison.metric, Interval(*ends))}, {pairs})."
 
@@ -53,16 +60,18 @@ def describe(comparison: Comparison) -> list[str]:
         f"mean of {one.a}: {_mean(one.metric, one.values_a)}; of {one.b}: {_mean(one.metric, one.values_b)}",
         f"mean difference: {_amount(one.metric, one.difference)}{' points' if unit == 'points' else ''}",
     ]
-    if one.t and one.bootstrap:
+    if one.t and one.t.low == one.t.high:
+        lines.append("95 % interval: the difference itself, as each pair has exactly this one")
+    elif one.t and one.bootstrap:
         lines.append(f"95 % interval, Student t: {_span(one.metric, one.t)}")
         narrow = " (too narrow for fewer than about 20 pairs)" if len(one.pairs) < 20 else ""
         lines.append(f"95 % interval, bootstrap: {_span(one.metric, one.bootstrap)}{narrow}")
-    p_t = "none: all pairs differ by the same amount" if one.t_p is None and one.t else one.t_p
-    lines.append(
-        f"paired t test: p = {p_t:.3g}" if isinstance(p_t, float) else f"paired t test: {p_t or 'needs 2 pairs'}"
-    )
+    elif len(one.pairs) > 1:
+        lines.append("95 % interval: none, as all pairs differ by the same amount and say nothing of how others vary")
+    lacking = "none, as all pairs differ by the same amount" if len(one.pairs) > 1 else "needs 2 pairs"
+    lines.append(f"paired t test: {lacking if one.t_p is None else f'p = {one.t_p:.3g}'}")
     if one.wilcoxon_p is None or one.smallest_p is None:
-        lines.append(f"Wilcoxon signed-rank test: {'all pairs are equal' if one.t else 'needs 2 pairs'}")
+        lines.append(f"Wilcoxon signed-rank test: {'all pairs are equal' if len(one.pairs) > 1 else 'needs 2 pairs'}")
     else:
         least = f"; with {one.higher + one.lower} pairs it can't be below {one.smallest_p:.3g}"
         lines.append(f"Wilcoxon signed-rank test: p = {one.wilcoxon_p:.3g}{least if one.smallest_p > 0.01 else ''}")

@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from clhyper.errors import require
 from clhyper.figures.style import Series, Styles, add_caption, caption, completed, new_figure, series_of, styled
 from clhyper.figures.summary import identified, mean_and_interval
+from clhyper.runs.results import REPETITION
 
 LEVEL: dict[str, Any] = {"linestyle": (0, (6, 3)), "linewidth": 1}
 
@@ -23,11 +24,11 @@ def accuracy_so_far(runs: pd.DataFrame, matrix: pd.DataFrame) -> pd.DataFrame:
     one seed). A run that trained once, on the whole stream, has one row; it has seen every experience.
     """
     known = identified(runs)
-    known = known.loc[known["status"] == "complete", ["folder", "seed", "configuration"]]
+    known = known.loc[known["status"] == "complete", ["folder", *REPETITION, "configuration"]]
     cells = matrix.merge(known, on="folder")
     steps = cells.groupby("folder")["after"].transform("nunique")
     cells = cells[(cells["on"] <= cells["after"]) | (steps == 1)]
-    by_seed = cells.groupby(["configuration", "after", "seed"])["accuracy"].mean()
+    by_seed = cells.groupby(["configuration", "after", *REPETITION])["accuracy"].mean()
     rows = [
         (configuration, after, *mean_and_interval(values))
         for (configuration, after), values in by_seed.groupby(level=[0, 1])

@@ -16,8 +16,18 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 from clhyper.errors import require
-from clhyper.figures.summary import BOUNDS, SETTING, choice_label, distinguishing, family_order, summarise
+from clhyper.figures.summary import (
+    BOUNDS,
+    BY_NUMBER,
+    choice_label,
+    distinguishing,
+    family_order,
+    repetitions,
+    setting_title,
+    summarise,
+)
 from clhyper.runs.files import write
+from clhyper.runs.results import SETTING
 
 Arguments = ParamSpec("Arguments")
 Drawing = TypeVar("Drawing", Figure, list[Figure])
@@ -206,11 +216,13 @@ def caption(summary: pd.DataFrame, spread: str = "bars") -> str:
     """
     first = summary.iloc[0]
     fewest, most = summary["seeds"].min(), summary["seeds"].max()
-    seeds = f"{fewest} to {most} seeds" if fewest != most else f"{most} seed{'s' if most > 1 else ''}"
+    seeds = f"{f'{fewest} to ' if fewest != most else ''}{most} {repetitions(summary)[int(most > 1)]}"
+    orders = summary["orders"].unique()
+    order = f" Class order {orders[0]}." if len(orders) == 1 else " Class orders differ."
+    order = "" if list(orders) == [BY_NUMBER] else order
     interval = f"; {spread}: 95 % confidence interval (Student t)" if most > 1 else ", so no interval"
     interval = interval if spread else ""
-    where = [f"{first['experiences']:.0f} experiences", str(first["backbone"]), f"{first['evaluated_on']} images"]
-    return f"{first['benchmark']}, {', '.join(where)}. Mean over {seeds}{interval}.{_norms(summary)}"
+    return f"{setting_title(first)}.{order} Mean over {seeds}{interval}.{_norms(summary)}"
 
 
 def _norms(summary: pd.DataFrame) -> str:

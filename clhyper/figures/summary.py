@@ -10,12 +10,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from clhyper.figures.units import COSTS
-
-SETTING = ("benchmark", "backbone", "experiences", "evaluated_on", "stream")
-"""What must be equal before two accuracies may be compared: one table and one set of figures each."""
-
-CHOICES = ("variant", "norm", "front_norm", "front", "epochs", "device", "engine")
-"""What may differ between two runs of one strategy and freeze depth; never averaged over."""
+from clhyper.runs.results import CHOICES, REPETITION, SETTING
 
 CONFIGURATION = (*SETTING, "family", "strategy", "freeze_depth", *CHOICES)
 FRACTIONS = ("acc", "forgetting", "learning_accuracy", "bwt", "fwt")
@@ -24,7 +19,10 @@ MEASURES = (*FRACTIONS, *COSTS)
 BOUNDS = ("naive", "separate", "joint")
 """Listed last and drawn in grey: a reader meets the methods first, then what they lie between."""
 
-NOTE_LENGTH = 80
+BY_NUMBER = "by number"
+"""The class order that a stream has unless another is asked for."""
+
+NOTE_LENGTH = 160
 
 
 def mean_and_interval(values: Iterable[float]) -> tuple[float, float]:
@@ -48,7 +46,7 @@ def family_order(families: Iterable[str]) -> list[str]:
 
 
 def identified(runs: pd.DataFrame) -> pd.DataFrame:
-    """A copy of `runs` with a column `configuration`: equal numbers are seeds of one configuration.
+    """A copy of `runs` with a column `configuration`: equal numbers are repetitions of one configuration.
 
     An unfinished run may not know all of its configuration (its device, say): what it doesn't know it takes from the
     other runs of its strategy and depth, then of its benchmark, where these agree.
@@ -75,27 +73,29 @@ def _only_value(values: pd.Series) -> Any:
 
 
 def summarise(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row a configuration, over its seeds: by setting, then family (`family_order`), freeze depth and choices.
+    """One row a configuration, over its repetitions: by setting, then family (`family_order`), freeze depth, choices.
 
-    Columns: those of `CONFIGURATION`; `seeds`, the complete ones; `failed` and `interrupted`, counts of runs; `note`,
-    what happened to those, in at most 80 characters; `runs_at_once`, how many runs shared the machine at most; and for
-    each of `MEASURES` its mean over complete runs and
-    `<measure>_interval`, the half-width of the 95 % Student t interval (NaN for a single seed). Units are those of
-    `runs`: fractions, MACs, seconds, milliseconds, bytes, counts. A seed run twice counts once, with its mean.
-    `configuration` numbers the rows as `identified(runs)` does.
+    Columns: those of `CONFIGURATION`; `orders`, its class orders in words; `seeds`, the complete repetitions (of seed
+    and class order); `failed` and `interrupted`, counts of runs; `note`, what happened to those, in at most 160
+    characters; `runs_at_once`, how many runs shared the machine at most; and for each of `MEASURES` its mean over
+    complete runs and `<measure>_interval`, the half-width of the 95 % Student t interval (NaN for a single
+    repetition). Units are those of `runs`: fractions, MACs, seconds, milliseconds, bytes, counts. A repetition run
+    twice counts once, with its mean. `configuration` numbers the rows as `identified(runs)` does.
     """
     identity = ("configuration", *CONFIGURATION)
     spread = [f"{measure}{suffix}" for measure in MEASURES for suffix in ("", "_interval")]
-    columns = [*identity, "seeds", "failed", "interrupted", "runs_at_once", "note", *spread]
+    columns = [*identity, "orders", "seeds", "failed", "interrupted", "runs_at_once", "note", *spread]
     runs = identified(runs)
     numbers = runs.assign(**{name: pd.to_numeric(runs[name]) for name in MEASURES})[runs["status"] == "complete"]
-    by_seed = numbers.groupby(["configuration", "seed"], dropna=False)[list(MEASURES)].mean()
+    by_seed = numbers.groupby(["configuration", *REPETITION], dropna=False)[list(MEASURES)].mean()
     rows: list[dict[str, Any]] = []
     for number, group in runs.groupby("configuration"):
         complete = group[group["status"] == "complete"]
         seeds = by_seed[by_seed.index.get_level_values(0) == number]
         row: dict[str, Any] = {name: group[name].iloc[0] for name in identity}
-        row["seeds"] = complete["seed"].nunique(dropna=False)
+        orders = sorted(set((complete if len(complete) else group)["order"]))
+        row["orders"] = " and ".join(order or BY_NUMBER for order in orders)
+        row["seeds"] = len(seeds)
         row["failed"] = int((group["status"] == "failed").sum())
         row["interrupted"] = int((group["status"] == "interrupted").sum())
         row["runs_at_once"] = complete["runs_at_once"].max() if "runs_at_once" in complete else math.nan
@@ -110,6 +110,12 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
     keys = [*SETTING, "family", "freeze_depth", "strategy", *CHOICES]
     order[["strategy", *CHOICES]] = order[["strategy", *CHOICES]].astype(str)
     return summary.loc[order.sort_values(keys, kind="stable").index].reset_index(drop=True)
+
+
+def repetitions(summary: pd.DataFrame) -> tuple[str, str]:
+    """What means are over, as one and as several: pairs of seed and class order if a row has several orders."""
+    several = summary["orders"].str.contains(" and ", regex=False).any()
+    return ("pair of seed and class order", "pairs of seed and class order") if several else ("seed", "seeds")
 
 
 def sharing(summary: pd.DataFrame) -> str | None:

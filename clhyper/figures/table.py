@@ -12,15 +12,26 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from clhyper.figures.summary import CHOICES, CONFIGURATION, FRACTIONS, MEASURES, Setting, settings, sharing, summarise
+from clhyper.figures.summary import (
+    BY_NUMBER,
+    CONFIGURATION,
+    FRACTIONS,
+    MEASURES,
+    Setting,
+    repetitions,
+    settings,
+    sharing,
+    summarise,
+)
 from clhyper.figures.units import COSTS, human_count, human_fraction, human_seconds
 from clhyper.runs.files import write
+from clhyper.runs.results import CHOICES
 
 __all__ = ["Column", "columns_of", "show", "summarise", "to_csv", "to_markdown"]
 
 DROPPED_FIRST = (
-    *("front", "front norm", "engine", "device", "epochs", "FWT %", "BWT %", "learning accuracy %"),
-    *("seconds", "bytes kept", "train MACs", "norm", "seeds"),
+    *("front norm", "engine", "device", "epochs", "FWT %", "BWT %", "learning accuracy %"),
+    *("seconds", "bytes kept", "train MACs", "class order", "front", "norm"),
 )
 """What a narrow terminal does without, in this order."""
 
@@ -40,7 +51,8 @@ class Column:
 def show(summary: pd.DataFrame, console: Console) -> None:
     """Prints one table a setting. A terminal too narrow for all columns shows fewer and says which are left out."""
     for setting in settings(summary):
-        columns, shared = columns_of(setting)
+        every, shared = columns_of(setting)
+        columns = every
         below: list[str] = []
         if not _fits(columns, console):
             below = [
@@ -54,10 +66,21 @@ def show(summary: pd.DataFrame, console: Console) -> None:
             if not _fits(columns, console) and header in {column.header for column in columns}:
                 columns = [column for column in columns if column.header != header]
                 hidden.append(header)
+        below += [_in_words(every, header) for header in ("front", "norm") if header in hidden]
         console.print(Text(f"\n{setting.title}", style="bold"))
         console.print(_rich_table(columns))
-        lines = ["; ".join(shared), *below, *([f"no room for: {', '.join(hidden)}"] if hidden else [])]
+        left_out = [header for header in hidden if header not in ("front", "norm")]
+        lines = ["; ".join(shared), *below, *([f"no room for: {', '.join(left_out)}"] if left_out else [])]
         console.print(Text("\n".join(line for line in lines if line), style="dim"))
+
+
+def _in_words(columns: list[Column], header: str) -> str:
+    """A column as a line, such as `front none: naive k=0; front pretrained: ewc k=2`."""
+    cells = {column.header: column.cells for column in columns}
+    users: dict[str, list[str]] = {}
+    for strategy, depth, kind in zip(cells["strategy"], cells["depth"], cells[header], strict=True):
+        users.setdefault(kind or "none", []).append(f"{strategy}{f' k={depth}' if depth else ''}")
+    return "; ".join(f"{header} {kind}: {', '.join(dict.fromkeys(names))}" for kind, names in users.items())
 
 
 def _fits(columns: list[Column], console: Console) -> bool:
@@ -86,7 +109,7 @@ def to_csv(summary: pd.DataFrame, path: Path) -> None:
     units = dict.fromkeys(FRACTIONS, "fraction")
     units |= {name: cost.unit.replace("B", "bytes") or "count" for name, cost in COSTS.items()}
     headers = {name + suffix: f"{name}{suffix} [{units[name]}]" for name in MEASURES for suffix in ("", "_interval")}
-    plain = summary[[*CONFIGURATION, "seeds", "failed", "interrupted", "runs_at_once", *headers, "note"]]
+    plain = summary[[*CONFIGURATION, "orders", "seeds", "failed", "interrupted", "runs_at_once", *headers, "note"]]
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     write(Path(path), plain.rename(columns=headers).to_csv(index=False).encode())
 
@@ -118,16 +141,19 @@ def columns_of(setting: Setting) -> tuple[list[Column], list[str]]:
     ]
     shared: list[str] = []
     # The norm leads: a comparison names the norm of each row.
-    for name in ("norm", *(choice for choice in CHOICES if choice != "norm")):
-        header = name.replace("_", " ")
+    for name in ("norm", *(choice for choice in CHOICES if choice != "norm"), "orders"):
+        header = "class order" if name == "orders" else name.replace("_", " ")
         values = [_text(value) for value in rows[name]]
         known = {value for value in values if value}
+        if known == {BY_NUMBER}:
+            continue
         # At depth 0 there is no front to describe: a missing value alone is no difference.
         if len(known) > 1 or (name == "variant" and known):
             columns.append(Column(header, values, numeric=name == "epochs"))
         elif known:
             shared.append(f"{header} {known.pop()}")
-    columns.append(Column("seeds", [str(count) for count in rows["seeds"]]))
+    several = repetitions(rows)[1]
+    columns.append(Column("seeds" if several == "seeds" else "repetitions", [str(count) for count in rows["seeds"]]))
     for name, header in (
         ("acc", "ACC %"),
         ("forgetting", "forgetting %"),
@@ -149,7 +175,7 @@ def columns_of(setting: Setting) -> tuple[list[Column], list[str]]:
     if remark := sharing(rows):
         shared.append(remark)
     if (rows["seeds"] > 1).any():
-        shared.append("mean ± half-width of the 95 % confidence interval over seeds (Student t)")
+        shared.append(f"mean ± half-width of the 95 % confidence interval over {several} (Student t)")
     unfinished = [f"{rows[state].sum()} {state}" for state in ("failed", "interrupted") if rows[state].sum()]
     return columns, shared + ([f"runs without a result: {', '.join(unfinished)}"] if unfinished else [])
 

@@ -2,12 +2,12 @@
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from clhyper.errors import UserError, require, unknown
-from clhyper.runs.results import COSTS, METRICS
+from clhyper.runs.results import CHOICES, COSTS, METRICS, REPETITION, SETTING, TRAINING
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,13 +15,9 @@ if TYPE_CHECKING:
 
 LEVEL = 0.95
 RESAMPLES = 10_000
-SETTING = ("benchmark", "backbone", "experiences", "evaluated_on", "stream")
-"""What both must share."""
-CHOICES = ("norm", "front_norm", "front", "epochs", "device", "engine")
-"""What may differ between the two, and is then said."""
+_TIMES = ("_seconds", "_ms", "_joules")
 _TIMING = ("device", "engine", "machine", "threads")
-_IDENTITY = (*SETTING, "strategy", "freeze_depth", "options", *CHOICES)
-_PAIR = ("seed", "order")
+_IDENTITY = (*SETTING, "strategy", "freeze_depth", *CHOICES)
 
 
 @dataclass(frozen=True)
@@ -36,12 +32,14 @@ class Interval:
 class Comparison:
     """Differences a - b of a measure over pairs of runs with one seed and one order of classes.
 
-    `a`, `b`: what was compared, as `strategy k=depth`. `values_a`, `values_b`: the pairs' numbers, fractions or the
-    cost's unit, in the order of `pairs`. `t`: Student's interval; `bootstrap`: percentile interval of 10 000 resampled
-    means, seeded, too narrow for few pairs. `t_p`, `wilcoxon_p`: two-sided p of the paired t test and of Wilcoxon's
-    signed-rank test, exact up to 12 pairs; `smallest_p` is the least that Wilcoxon's can be. Each is None where the
-    pairs don't allow it. `higher`, `lower`, `equal`: pairs in which a is. `only_a`, `only_b`: seeds whose number one
-    alone has. `differ`: what else differs between the two, as (name, a's, b's). `caveats`: why times may mislead.
+    `a`, `b`: what was compared, as `strategy k=depth`, with the options that tell them apart where these don't.
+    `values_a`, `values_b`: the pairs' numbers, fractions or the cost's unit, in the order of `pairs`. `t`: Student's
+    interval; `bootstrap`: percentile interval of 10 000 resampled means, seeded, too narrow for few pairs; where all
+    pairs differ by the same amount, a counted cost's are that amount and others' None. `t_p`, `wilcoxon_p`: two-sided p
+    of the paired t test and of Wilcoxon's signed-rank test, exact up to 12 pairs; `smallest_p` is the least that
+    Wilcoxon's can be. Each is None where the pairs don't allow it. `higher`, `lower`, `equal`: pairs in which a is.
+    `only_a`, `only_b`: seeds whose number one alone has. `differ`: options of training that all strategies have, front,
+    device and engine, where they differ, as (name, a's, b's). `caveats`: why times may mislead.
     """
 
     metric: str
@@ -99,15 +97,16 @@ def compare(runs: "pd.DataFrame", a: str, b: str, metric: str = "acc") -> Compar
     used = [rows[_is_in(rows, shared)] for rows in (rows_a, rows_b)]
     data = {str(value) for rows in used for value in rows["data"].dropna()}
     require(len(data) < 2, f"{a} and {b} were run on different data under one name: compare runs of the same data")
+    titles = _titles(rows_a.iloc[0], rows_b.iloc[0])
     return Comparison(
         metric=metric,
-        a=_title(rows_a.iloc[0]),
-        b=_title(rows_b.iloc[0]),
+        a=titles[0],
+        b=titles[1],
         setting={name: _plain(rows_a.iloc[0][name]) for name in SETTING},
         pairs=_seeds(shared),
         values_a=paired_a.tolist(),
         values_b=paired_b.tolist(),
-        **_statistics(paired_a, paired_b),
+        **_statistics(paired_a, paired_b, _is_counted(metric)),
         only_a=only_a,
         only_b=only_b,
         differ=_differing(*used),
@@ -152,7 +151,7 @@ def _setting(rows: "pd.DataFrame") -> tuple[Any, ...]:
 
 def _by_pair(rows: "pd.DataFrame", metric: str) -> "pd.Series":
     """The measure by (seed, order); runs of one pair count once, with their mean."""
-    return rows[rows[metric].notna()].groupby(list(_PAIR))[metric].mean()
+    return rows[rows[metric].notna()].groupby(list(REPETITION))[metric].mean()
 
 
 def _is_in(rows: "pd.DataFrame", pairs: "pd.Index") -> "pd.Series":
@@ -175,6 +174,14 @@ def _title(row: "pd.Series") -> str:
     return f"{row['strategy']}{'' if depth is None else f' k={depth}'}"
 
 
+def _titles(*rows: "pd.Series") -> list[str]:
+    """What was compared: strategy and depth, with what tells the two apart where these don't."""
+    titles = [_title(row) for row in rows]
+    if len(set(titles)) == len(titles):
+        return titles
+    return [f"{title} ({', '.join(words)})" for title, words in zip(titles, _told_apart(rows), strict=True)]
+
+
 def _selector(row: "pd.Series") -> str:
     return _title(row).replace(" k=", "@")
 
@@ -186,21 +193,22 @@ def _depths(rows: "pd.DataFrame") -> str:
 def _listed(groups: Iterable["pd.DataFrame"]) -> str:
     """Configurations as one may name them: with what tells them apart."""
     rows = [group.iloc[0] for group in groups]
-    differing = [name for name in _IDENTITY if len({str(row[name]) for row in rows}) > 1]
+    return "; ".join(",".join([_selector(row), *words]) for row, words in zip(rows, _told_apart(rows), strict=True))
+
+
+def _told_apart(rows: Sequence["pd.Series"]) -> list[list[str]]:
+    """For each row the conditions, such as `beta=0.1`, that hold for it and not for all rows."""
     texts = []
     for row in rows:
-        words: list[str] = []
-        for name in differing:
-            if name in ("options", "stream"):
-                words += [word for word in re.split(r" (?=\w+=)", row[name]) if word]
-            elif name not in ("strategy", "freeze_depth"):
-                words.append(f"{name}={_plain(row[name])}")
-        texts.append(",".join([_selector(row), *dict.fromkeys(words)]))
-    return "; ".join(texts)
+        words = [word for name in ("stream", "variant") for word in re.split(r" (?=\w+=)", row[name]) if word]
+        named = {word.partition("=")[0] for word in words} | {"strategy", "freeze_depth", "stream", "variant"}
+        texts.append(words + [f"{name}={_plain(row[name])}" for name in _IDENTITY if name not in named])
+    return [[word for word in words if not all(word in other for other in texts)] for words in texts]
 
 
 def _differing(one: "pd.DataFrame", other: "pd.DataFrame") -> list[tuple[str, str, str]]:
-    kinds = [(name, _kinds(one, name), _kinds(other, name)) for name in CHOICES]
+    names = dict.fromkeys((*TRAINING, "front", "device", "engine"))
+    kinds = [(name, _kinds(one, name), _kinds(other, name)) for name in names]
     return [(name, ", ".join(first), ", ".join(second)) for name, first, second in kinds if first != second]
 
 
@@ -212,7 +220,7 @@ def _caveats(metric: str, one: "pd.DataFrame", other: "pd.DataFrame") -> list[st
     """What keeps times from being compared."""
     import pandas as pd
 
-    if not metric.endswith(("_seconds", "_ms", "_joules")):
+    if not metric.endswith(_TIMES):
         return []
     both = pd.concat([one, other])
     found = []
@@ -226,7 +234,12 @@ def _caveats(metric: str, one: "pd.DataFrame", other: "pd.DataFrame") -> list[st
     ]
 
 
-def _statistics(a: "np.ndarray", b: "np.ndarray") -> dict[str, Any]:
+def _is_counted(metric: str) -> bool:
+    """Whether repetitions can't but give the same number, which then is no lucky draw."""
+    return metric in COSTS and not metric.endswith(_TIMES) and not metric.startswith("peak_")
+
+
+def _statistics(a: "np.ndarray", b: "np.ndarray", counted: bool) -> dict[str, Any]:
     import numpy as np
     from scipy import stats
 
@@ -245,12 +258,13 @@ def _statistics(a: "np.ndarray", b: "np.ndarray") -> dict[str, Any]:
         return found
     moved = differences[differences != 0]
     if len(moved):
-        exact = len(moved) <= 12
-        method: Any = stats.PermutationMethod(n_resamples=np.inf) if exact else "auto"
-        found["wilcoxon_p"] = float(stats.wilcoxon(moved, method=method).pvalue)
+        method: Any = stats.PermutationMethod(n_resamples=np.inf) if len(moved) <= 12 else "auto"
+        # One difference is as likely above zero as below; scipy permutes no sample of one.
+        found["wilcoxon_p"] = float(stats.wilcoxon(moved, method=method).pvalue) if len(moved) > 1 else 1.0
         found["smallest_p"] = 2.0 ** (1 - len(moved))
     if np.ptp(differences) == 0:
-        return found | {"t": Interval(mean, mean), "bootstrap": Interval(mean, mean)}
+        single = Interval(mean, mean) if counted else None
+        return found | {"t": single, "bootstrap": single}
     test = stats.ttest_1samp(differences, 0.0)
     interval = test.confidence_interval(LEVEL)
     random = np.random.default_rng(0)

@@ -1,10 +1,13 @@
 """Results on disk as data frames."""
 
+import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clhyper.errors import UserError, require
+from clhyper.options import StreamOptions, TrainingOptions
+from clhyper.registry import entries, option_defaults
 from clhyper.runs.config import RunConfig, config_from_dict, read_toml
 from clhyper.runs.files import read_json, read_object
 from clhyper.runs.folder import CHECKPOINT, CONFIG, ENVIRONMENT, FAILURE, MATRIX, RESULT, is_complete
@@ -30,9 +33,17 @@ COSTS = (
     "bytes_per_task",
 )
 
+SETTING = ("benchmark", "backbone", "experiences", "evaluated_on", "stream")
+"""What must be equal before two accuracies may be compared."""
+CHOICES = ("variant", "norm", "front_norm", "front", "epochs", "device", "engine")
+"""What may differ between two runs of one strategy and freeze depth; never averaged over."""
+REPETITION = ("seed", "order")
+"""What repetitions of one configuration differ in."""
+TRAINING = (*(field.name for field in dataclasses.fields(TrainingOptions)), "augmentation")
+"""Options of training that all strategies have."""
 
 _ORDER = ("order_seed", "class_order")
-_NO_STREAM = (*_ORDER, "backbone", "experiences", "validation", "augmentation", "data")
+_NO_STREAM = (*_ORDER, "backbone", "experiences", "augmentation", "data")
 """Options of a stream that have a column of their own, or don't change what is asked of a strategy."""
 
 _TYPES = {
@@ -47,9 +58,9 @@ def load(results: Path | str) -> "pd.DataFrame":
     """One row a run under `results`; folders and files that are none of ours are passed over.
 
     `status`: complete, failed (and `reason`), or interrupted. Accuracies are fractions of 1; `*_seconds`, `*_ms` and
-    `*_bytes` are in these units; what could not be measured is NaN. `variant` names the options in which runs of the
-    same strategy and depth differ: `options` those of the strategy, `stream` those of the stream, `order` its order of
-    classes. `data` is the data set's fingerprint, `machine` the processor or GPU that trained.
+    `*_bytes` are in these units; what could not be measured is NaN. `variant` names the options of training in
+    which runs of the same strategy and depth differ, `stream` and `order` those of the stream and of its order of
+    classes that aren't its defaults. `data` is the data set's fingerprint, `machine` the processor or GPU that trained.
     `frame.attrs["unread"]`: why, by folder, of those that look like runs and can't be read in full.
 
     Raises:
@@ -72,15 +83,15 @@ def load(results: Path | str) -> "pd.DataFrame":
     configs = [config for _, config in runs]
     depths = [(row["benchmark"], row["strategy"], row["freeze_depth"]) for row in rows]
     device = [{"device": row["device"]} for row in rows]
-    streams, learners = [c.benchmark_options for c in configs], [c.strategy_options for c in configs]
-    of_stream = [{k: v for k, v in stream.items() if k not in _NO_STREAM} for stream in streams]
-    of_order = [{k: v for k, v in stream.items() if k in _ORDER and v not in ((), [])} for stream in streams]
-    benchmarks = [config.benchmark for config in configs]
+    learners = [
+        {k: v for k, v in c.benchmark_options.items() if k in ("augmentation", "data")} | c.strategy_options
+        for c in configs
+    ]
+    streams = [_chosen(config) for config in configs]
     frame = pd.DataFrame(rows)
-    frame["variant"] = _differences(depths, [a | b | c for a, b, c in zip(streams, learners, device, strict=True)])
-    frame["options"] = _differences(depths, [b | c for b, c in zip(learners, device, strict=True)])
-    frame["stream"] = _differences(benchmarks, of_stream)
-    frame["order"] = _differences(benchmarks, of_order)
+    frame["variant"] = _differences(depths, [a | b for a, b in zip(learners, device, strict=True)])
+    frame["stream"] = [_words({k: v for k, v in stream.items() if k not in _NO_STREAM}) for stream in streams]
+    frame["order"] = [_words({k: v for k, v in stream.items() if k in _ORDER}) for stream in streams]
     frame["freeze_depth"] = frame["freeze_depth"].astype("Int64")
     frame = frame.astype(dict.fromkeys((*METRICS, *COSTS), float))
     frame.attrs["unread"] = unread
@@ -159,6 +170,7 @@ def _row(folder: Path, config: RunConfig) -> tuple[dict[str, Any], list[str]]:
     """The run's row, and which of its files or numbers were of no use."""
     result, failure, machine = (read_object(folder / name) for name in (RESULT, FAILURE, ENVIRONMENT))
     complete = is_complete(result)
+    result = result if complete else {}
     status = "complete" if complete else "failed" if failure else "interrupted"
     reason = failure.get("reason") if not complete else None
     if status == "interrupted" and not (folder / CHECKPOINT).exists():
@@ -173,7 +185,8 @@ def _row(folder: Path, config: RunConfig) -> tuple[dict[str, Any], list[str]]:
             numbers[name] = _number(values.get(name), most)
             if numbers[name] is None and values.get(name) is not None:
                 faults.append(f"{RESULT}: {name} {str(values[name])[:40]!r}")
-    options, runs_at_once = config.strategy_options, _number(result.get("runs_at_once"), 1e6)
+    options = config.benchmark_options | config.strategy_options
+    runs_at_once = _number(result.get("runs_at_once"), 1e6)
     row: dict[str, Any] = {
         "status": status,
         "reason": reason,
@@ -183,14 +196,12 @@ def _row(folder: Path, config: RunConfig) -> tuple[dict[str, Any], list[str]]:
         "family": config.family,
         "freeze_depth": config.freeze_depth,
         "seed": config.seed,
-        "norm": options.get("norm"),
-        "front_norm": options.get("front_norm"),
+        **{name: options.get(name) for name in TRAINING},
         "front": result.get("front"),
-        "backbone": config.benchmark_options.get("backbone"),
-        "experiences": config.benchmark_options.get("experiences"),
-        "epochs": options.get("epochs"),
-        "order_seed": config.benchmark_options.get("order_seed"),
-        "evaluated_on": "validation" if config.benchmark_options.get("validation") else "test",
+        "backbone": options.get("backbone"),
+        "experiences": options.get("experiences"),
+        "order_seed": options.get("order_seed"),
+        "evaluated_on": "validation" if options.get("validation") else "test",
         "device": config.device.partition(":")[0],
         "threads": config.threads,
         "engine": result.get("engine"),
@@ -221,6 +232,24 @@ def _printable(value: Any) -> str:
     return "".join(character if character.isprintable() else " " for character in str(value))
 
 
+def _chosen(config: RunConfig) -> dict[str, Any]:
+    """The options of the run's stream that aren't the stream's defaults."""
+    known = entries("benchmark").get(config.benchmark)
+    defaults = {
+        name: _plain(value) for name, value in option_defaults(known.options() if known else StreamOptions).items()
+    }
+    return {k: v for k, v in config.benchmark_options.items() if v is not None and _plain(v) != defaults.get(k)}
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _words(options: dict[str, Any]) -> str:
+    """Options in words, such as `beta=0.01 norm=group`."""
+    return _printable(" ".join(f"{name}={options[name]}" for name in sorted(options)))
+
+
 def _differences(groups: Iterable[Any], options: list[dict[str, Any]]) -> list[str]:
     """For each run, the options in which runs of its group differ, such as `beta=0.01`."""
     first: dict[Any, dict[str, Any]] = {}
@@ -231,6 +260,6 @@ def _differences(groups: Iterable[Any], options: list[dict[str, Any]]) -> list[s
         names = {name for name in {*known, *values} if known.get(name) != values.get(name)}
         different.setdefault(group, set()).update(names)
     return [
-        _printable(" ".join(f"{name}={values[name]}" for name in sorted(values) if name in different[group]))
+        _words({name: value for name, value in values.items() if name in different[group]})
         for group, values in zip(groups, options, strict=True)
     ]

@@ -16,7 +16,7 @@ def swept(tmp_path_factory):
     results = tmp_path_factory.mktemp("swept") / "runs"
     for strategy, seeds in (("naive", (0, 1, 2, 7, 8)), ("separate", (0, 1, 2))):
         for seed in seeds:
-            lost = (0.3 if strategy == "naive" else 0.0) + seed / 100
+            lost = (0.3 if strategy == "naive" else 0.0) + seed**2 / 100 * (strategy == "naive")
             folder = RunFolder(results, make_config("split-digits", strategy, {}, {"freeze_depth": 1}, seed=seed))
             folder.path.mkdir(parents=True)
             folder.start({"device": "cpu", "processor": "x86_64"})
@@ -76,6 +76,7 @@ def test_the_table_is_written_in_three_formats(swept, call, tmp_path):
     [
         ("", ["compare takes [DIR] A B", "0 words"]),
         ("naive", ["1 words"]),
+        ("{} naive", ["there is naive alone: name B too"]),
         ("{} a b c", ["4 words"]),
         ("no naive separate", ["results no: no such folder"]),
         ("{} naiv separate", ["unknown strategy 'naiv'", "did you mean 'naive'"]),
@@ -99,3 +100,34 @@ def test_bad_input_is_said_in_one_sentence(words, pieces, swept, call, tmp_path,
     assert error.count("\n") == 1
     assert all(piece in error for piece in pieces), error
     assert list(tmp_path.iterdir()) == []
+
+
+def test_words_may_stand_after_flags(swept, call, tmp_path):
+    expected = call("compare", swept, "naive", "separate", "--metric", "forgetting")
+    assert expected[0] == 0
+    assert call("compare", "--metric", "forgetting", swept, "naive", "separate") == expected
+    assert call("compare", swept, "--metric=forgetting", "naive", "separate") == expected
+    assert call("table", "--output", tmp_path, swept) == call("table", swept, "--output", tmp_path)
+
+
+def test_an_output_that_is_no_ordinary_file_fails_before_anything_is_printed(swept, call):
+    code, out, error = call("compare", swept, "naive", "separate", "--output", "/dev/full")
+    assert (code, out) == (1, "")
+    assert error.startswith("clhyper: /dev/full: can't be written")
+
+
+@pytest.mark.parametrize("verb", ["table", "plot"])
+def test_an_output_that_is_a_file_is_named_by_its_flag(verb, swept, call, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    code, out, error = call(verb, swept, "--output", tmp_path / "file")
+    assert (code, out) == (2, "")
+    assert error.startswith(f"clhyper: output {tmp_path / 'file'}: ")
+
+
+def test_the_table_is_written_though_nobody_reads_what_is_printed(swept, command, tmp_path):
+    import subprocess
+
+    line = f"{command} table {swept} --output {tmp_path} | true"
+    answer = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
+    assert answer.stderr == ""
+    assert {path.name for path in tmp_path.iterdir()} == {"table.csv", "table.md", "table.tex"}

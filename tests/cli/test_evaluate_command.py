@@ -87,6 +87,7 @@ def test_a_moved_folder_of_images_is_given_and_quiet_is_quiet(runs, tiny, call, 
         ("file.txt", ["run file.txt: no run's folder"]),
         ("unlearned", ["run unlearned: no experience finished yet"]),
         ("RUN --data no.npz", ["no.npz"]),
+        ("RUN --data swapped.npz", ["names differ at class 0: '0' in the run and '1' here"]),
         ("RUN --device gpu", ["device 'gpu'"]),
         ("RUN --output RUN/result.json", ["is inside the run's folder, which evaluate never changes"]),
         ("RUN --output .", ["output .: is a folder"]),
@@ -94,11 +95,12 @@ def test_a_moved_folder_of_images_is_given_and_quiet_is_quiet(runs, tiny, call, 
         ("RUN --outptu x.json", ["did you mean --output?"]),
     ],
 )
-def test_bad_input_is_one_sentence_and_nothing_is_written(line, pieces, runs, call, tmp_path, monkeypatch):
+def test_bad_input_is_one_sentence_and_nothing_is_written(line, pieces, runs, tiny, call, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file.txt").write_text("a file")
     (tmp_path / "unlearned").mkdir()
     shutil.copy(runs["naive"] / "config.toml", tmp_path / "unlearned")
+    np.savez(tmp_path / "swapped.npz", **np.load(tiny), class_names=["1", "0", "2", "3"])
     before = contents(tmp_path), contents(runs["naive"])
     code, out, error = call("evaluate", *line.replace("RUN", str(runs["naive"])).split())
     assert (code, out) == (2, "")

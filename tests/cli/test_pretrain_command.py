@@ -2,7 +2,7 @@
 
 import pytest
 
-from clhyper.backbones.tensor_file import from_bytes
+from clhyper.backbones.tensor_file import from_bytes, to_bytes
 
 
 @pytest.fixture
@@ -40,6 +40,14 @@ def test_a_front_that_fits_no_more_is_said_before_a_run_starts(words, of_tiny, c
         " choose --front-norm group\n"
     )
     assert call("run", "split-npz", "naive", *use, "--front-norm", "group", "--quiet")[0] == 0
+    tensors, notes = from_bytes((tmp_path / "a.safetensors").read_bytes(), "front")
+    tensors["conv1.0.weight"][0] = float("nan")
+    (tmp_path / "nan.safetensors").write_bytes(to_bytes(tensors, notes))
+    use[3] = "nan.safetensors"
+    code, _, error = call("run", "split-npz", "naive", *use, "--front-norm", "group")
+    assert (code, error.count("\n")) == (2, 1)
+    assert "nan.safetensors: tensor 'conv1.0.weight' has values that are not finite" in error
+    use[3] = "a.safetensors"
     (tmp_path / "a.safetensors").write_bytes((tmp_path / "a.safetensors").read_bytes()[:500])
     code, _, error = call("run", "split-npz", "naive", *use, "--front-norm", "group")
     assert (code, error) == (2, "clhyper: front a.safetensors: not a readable safetensors file, or damaged\n")
@@ -65,6 +73,10 @@ def test_a_front_that_fits_no_more_is_said_before_a_run_starts(words, of_tiny, c
         ("split-npz --output a.safetensors --threads 0", ["threads 0: at least 1"]),
         ("split-npz --output a.safetensors --data no.npz", ["no.npz"]),
         ("split-npz --output file.txt/a.safetensors --data DATA", ["output file.txt", "is a file"]),
+        (
+            "split-npz --output /proc/a.safetensors --data DATA --backbone mlp",
+            ["/proc/a.safetensors: can't be written"],
+        ),
     ],
 )
 def test_bad_input_is_one_sentence_and_nothing_is_written(line, pieces, tiny, call, tmp_path, monkeypatch):

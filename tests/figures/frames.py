@@ -33,6 +33,7 @@ SHARED = {
     "epochs": 5,
     "evaluated_on": "test",
     "stream": "",
+    "order": "",
     "device": "cpu",
     "engine": "eager",
     "acc": 0.8,

@@ -203,6 +203,14 @@ def test_captions_tell_seeds_images_and_norms() -> None:
     assert "Norms: batch in naive; group in mine." in text
 
 
+def test_captions_name_the_stream_and_the_class_orders_where_they_are_not_the_usual_ones() -> None:
+    of_order = {"stream": "task_labels=False", "order": "order_seed=1"}
+    text = words(accuracy_against_cost(frame(run("naive", 0, 0, **of_order))))
+    assert "test images, task_labels=False. Class order order_seed=1. Mean over 1 seed, so no interval." in text
+    several = frame(*(run("naive", 0, 0, order=f"order_seed={seed}", acc=0.1 * seed) for seed in (1, 2)))
+    assert "Mean over 2 pairs of seed and class order; bars:" in words(accuracy_against_cost(several))
+
+
 def test_labels_of_a_crowd_do_not_overlap() -> None:
     figure = new_figure(6, 4, "crowd")
     axes = figure.subplots()

@@ -52,7 +52,7 @@ def test_failed_and_interrupted_runs_stay_in_the_table_with_their_reason() -> No
     lost = dict.fromkeys((*MEASURES,), math.nan)
     runs = frame(
         run("naive", 1, 0),
-        run("naive", 1, 1, **lost | {"status": "failed", "reason": "CUDA [out of memory]\n" + 100 * "x"}),
+        run("naive", 1, 1, **lost | {"status": "failed", "reason": "CUDA [out of memory]\n" + 200 * "x"}),
         run("naive", 2, 0, **lost | {"status": "interrupted"}),
     )
     summary = summarise(runs)
@@ -61,7 +61,7 @@ def test_failed_and_interrupted_runs_stay_in_the_table_with_their_reason() -> No
     assert summary["interrupted"].tolist() == [0, 1]
     note = summary["note"].iloc[0]
     assert note.startswith("failed (seed 1): CUDA [out of memory] xxx")
-    assert len(note) == 80
+    assert len(note) == 160
     for width in (200, 60):
         text = printed(runs, width)
         assert "CUDA" in text
@@ -153,3 +153,33 @@ def test_streams_that_ask_for_something_else_have_a_table_each() -> None:
     text = printed(runs)
     assert "split-digits, 3 experiences, mlp, test images, task_labels=False" in text
     assert text.count("strategy") == 2
+
+
+def test_class_orders_are_repetitions_as_seeds_are_and_the_table_says_so() -> None:
+    runs = [run("naive", 1, 0, acc=acc, order=order) for acc, order in ((0.7, "order_seed=1"), (0.9, "order_seed=2"))]
+    row = summarise(frame(*runs)).iloc[0]
+    assert (row["seeds"], row["acc"], row["orders"]) == (2, pytest.approx(0.8), "order_seed=1 and order_seed=2")
+    text = " ".join(printed(frame(*runs)).split())
+    assert "class order order_seed=1 and order_seed=2" in text
+    assert "interval over pairs of seed and class order (Student t)" in text
+    other = run("joint", None, 0)
+    assert "by number" in printed(frame(*runs, other))
+    assert "by number" not in printed(frame(other))
+
+
+def test_on_eighty_columns_fronts_that_differ_and_the_number_of_seeds_behind_an_interval_stay() -> None:
+    rows = [run("naive", 1, seed, acc=0.8 + seed / 100, forgetting=0.1 * seed) for seed in range(2)]
+    text = printed(frame(*rows, run("naive", 1, 0, front="none")), width=80)
+    header = text[: text.index("naive")]
+    assert "front" in header
+    assert "seeds" in header
+    hidden = text[text.index("no room for:") :]
+    assert "learning accuracy" in hidden
+    assert "front" not in hidden
+
+
+def test_a_front_or_norm_that_finds_no_room_as_a_column_is_said_in_words() -> None:
+    variant = {"variant": "generator=additive beta=0.001 something=else and=more"}
+    rows = [run("naive", 1, 0, **variant, front="none"), run("naive", 2, 0, **variant), run("joint", None, 0)]
+    text = " ".join(printed(frame(*rows), width=80).split())
+    assert "front none: naive k=1; front pretrained: naive k=2, joint" in text

@@ -28,7 +28,10 @@ from clhyper.runs.results import METRICS, unread_note
 
 FILES = (CONFIG, ENVIRONMENT, EXPERIENCES, MATRIX, RESULT, FAILURE, CHECKPOINT)
 PUBLISHED = Path(__file__).parents[2] / "results" / "split-cifar10" / "runs"
-VICTIM = "split-parquet_naive_depth-2_seed-0_d6d965d7"
+VICTIM, *OTHERS = (
+    min(PUBLISHED.glob(f"*_{strategy}_depth-2_seed-0_*")).name
+    for strategy in ("naive", "partial-hypernetwork", "latent-replay")
+)
 ALIKE = settings(
     derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate]
 )
@@ -61,10 +64,8 @@ CONTENTS = (
 def intact(tmp_path_factory) -> Path:
     """Three of the published runs of split CIFAR-10."""
     results = tmp_path_factory.mktemp("published")
-    for folder in PUBLISHED.iterdir():
-        if folder.name == VICTIM or "hypernetwork_depth-2" in folder.name or "latent-replay" in folder.name:
-            shutil.copytree(folder, results / folder.name)
-    assert len(list(results.iterdir())) == 3
+    for name in (VICTIM, *OTHERS):
+        shutil.copytree(PUBLISHED / name, results / name)
     return results
 
 
