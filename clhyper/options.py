@@ -33,7 +33,8 @@ class StreamOptions:
     class_order: tuple[int, ...] = ()
     """the classes in the order in which they are dealt, each once; instead of --order-seed"""
     task_labels: bool = True
-    """tell strategies the task (task-incremental); off: one label space (class-incremental)"""
+    """tell strategies the task (task-incremental); off: one label space (class-incremental; domain-incremental with a
+    variant)"""
     image_size: int | None = None
     """side in pixels that images are resized to; without it, as they are"""
     validation: float = 0.0

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from clhyper.data.cache import Decoded, cached
 from clhyper.data.decode import hash_tree, share_of_each_class
@@ -21,7 +22,9 @@ Listed = tuple[list[Path], list[str]]
 
 
 def folder(data: Path, image_size: int | None = None, test_share: float = TEST_SHARE) -> ImageSet:
-    """The image files under the folder `data`, in any format that Pillow reads; hidden ones are left out.
+    """The image files under the folder `data`, in any format that Pillow reads.
+
+    A file is taken for an image by the end of its name (`.png`, `.jpg`); others and hidden ones are left out.
 
     data: holds `train/<class>/` and `test/<class>/` (or `val/`), or `<class>/` itself: then the same share of each
     class is drawn as the test split, always alike (ours).
@@ -66,13 +69,16 @@ def folder(data: Path, image_size: int | None = None, test_share: float = TEST_S
 
 
 def _list(root: Path) -> Listed:
-    """All files in the class folders of `root`, in the order of their names."""
+    """All image files in the class folders of `root`, in the order of their names."""
+    Image.init()
+    suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
     paths: list[Path] = []
     classes: list[str] = []
     try:
         for of_class in sorted(path for path in _visible(root.iterdir(), root) if path.is_dir()):
-            files = sorted(path for path in _visible(of_class.rglob("*"), of_class) if path.is_file())
-            require(len(files) > 0, f"{of_class}: no images: a class needs some")
+            inside = (path for path in _visible(of_class.rglob("*"), of_class) if path.is_file())
+            files = sorted(path for path in inside if path.suffix.lower() in suffixes)
+            require(len(files) > 0, f"{of_class}: no images, files such as .png or .jpg: a class needs some")
             paths += files
             classes += [of_class.name] * len(files)
     except OSError as error:

@@ -1,18 +1,21 @@
 """Images in idx files, the layout of MNIST and of those that took it over; downloaded by torchvision, or one's own."""
 
 import gzip
+import hashlib
+import io
 import math
 import shutil
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from clhyper.data.cache import Decoded, cached
-from clhyper.data.decode import check_alike, hash_files, number_classes, resize
+from clhyper.data.decode import check_alike, number_classes, resize
 from clhyper.data.download import downloaded
 from clhyper.data.images import ImageSet
 from clhyper.errors import UserError, require
@@ -67,7 +70,8 @@ def idx(
     Source: the format's description at http://yann.lecun.com/exdb/mnist.
     """
     paths = [_find(data, f"{split}-{kind}") for split in splits for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")]
-    key = {"source": "idx", "content": hash_files(paths), "class_names": list(class_names), "image_size": image_size}
+    content = [_hash(path) for path in paths]
+    key = {"source": "idx", "content": content, "class_names": list(class_names), "image_size": image_size}
     return cached(name, key, lambda: _decode(data, paths, image_size, class_names))
 
 
@@ -78,6 +82,22 @@ def _find(data: Path, name: str) -> Path:
         len(found) > 0, f"{data / name}: missing, and so is {name}.gz: --data takes the folder that holds idx files"
     )
     return found[0]
+
+
+@contextmanager
+def _unpacked(path: Path) -> Iterator[io.BufferedIOBase]:
+    """The file's content to read, unpacked if its name ends in `.gz`; raises `UserError` where that fails."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            yield file
+    except (OSError, EOFError, MemoryError, zlib.error) as error:
+        raise UserError(f"{path}: can't be read ({error or type(error).__name__}): copy it anew") from error
+
+
+def _hash(path: Path) -> str:
+    """Of the unpacked content, so that images plain and packed are the same data."""
+    with _unpacked(path) as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def _decode(data: Path, paths: list[Path], image_size: int | None, class_names: Sequence[str]) -> Decoded:
@@ -104,22 +124,19 @@ def _read_split(image_path: Path, label_path: Path) -> tuple[np.ndarray, np.ndar
 
 def _read(path: Path, dimensions: int) -> np.ndarray:
     """The unsigned bytes of an idx file, in the shape that its header says."""
-    magic, is_packed = 0x0800 + dimensions, path.suffix == ".gz"
-    try:
-        with gzip.open(path) if is_packed else path.open("rb") as file:
-            header = file.read(4 + 4 * dimensions)
-            require(
-                len(header) == 4 + 4 * dimensions and int.from_bytes(header[:4]) == magic,
-                f"{path}: no idx file of unsigned bytes in {dimensions} dimensions, which begins with {magic:#010x}",
-            )
-            shape = struct.unpack(f">{dimensions}I", header[4:])
-            size, said = math.prod(shape), " x ".join(f"{length:,}" for length in shape)
-            require(0 not in shape, f"{path}: {said} bytes by its header: at least one image of one pixel is needed")
-            possible = path.stat().st_size * (DEFLATED if is_packed else 1)
-            require(size <= possible, f"{path}: too short for the {said} bytes of its header: copy it anew")
-            content = file.read(size + 1)
-    except (OSError, EOFError, MemoryError, zlib.error) as error:
-        raise UserError(f"{path}: can't be read ({error or type(error).__name__}): copy it anew") from error
+    magic = 0x0800 + dimensions
+    with _unpacked(path) as file:
+        header = file.read(4 + 4 * dimensions)
+        require(
+            len(header) == 4 + 4 * dimensions and int.from_bytes(header[:4]) == magic,
+            f"{path}: no idx file of unsigned bytes in {dimensions} dimensions, which begins with {magic:#010x}",
+        )
+        shape = struct.unpack(f">{dimensions}I", header[4:])
+        size, said = math.prod(shape), " x ".join(f"{length:,}" for length in shape)
+        require(0 not in shape, f"{path}: {said} bytes by its header: at least one image of one pixel is needed")
+        possible = path.stat().st_size * (DEFLATED if path.suffix == ".gz" else 1)
+        require(size <= possible, f"{path}: too short for the {said} bytes of its header: copy it anew")
+        content = file.read(size + 1)
     defect = "short" if len(content) < size else "long"
     require(len(content) == size, f"{path}: too {defect} for the {said} bytes of its header: copy it anew")
     return np.frombuffer(content, dtype=np.uint8).reshape(shape)

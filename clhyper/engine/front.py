@@ -3,6 +3,7 @@
 import hashlib
 import io
 import itertools
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from clhyper.backbones.tensor_file import SUFFIX, from_bytes, read_bytes
 from clhyper.errors import UserError, require
 
 _INSTEAD = "what `clhyper pretrain` writes, or a checkpoint saved with torch.save(backbone.state_dict())"
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ def load_front(front: nn.Module, path: Path) -> FrontFile:
     read (`weights_only`), so a hostile file can't run code.
 
     Raises:
-        UserError: no such file, no checkpoint of tensors, another norm, or tensors missing or of another shape.
+        UserError: no such file, no checkpoint of tensors, another norm, or tensors missing, of another shape or type,
+            or not finite.
     """
     content = read_bytes(path, "front", _INSTEAD)
     if path.suffix == SUFFIX:
@@ -67,23 +70,39 @@ def load_front(front: nn.Module, path: Path) -> FrontFile:
             name in tensors,
             f"front {path}: has no tensor {name!r}, which the front of this backbone and depth needs{_made_as(notes)}",
         )
-        shape = getattr(tensors[name], "shape", None)
-        require(
-            shape == value.shape,
-            f"front {path}: tensor {name!r} has shape {shape}, the front needs {tuple(value.shape)}{_made_as(notes)}",
-        )
+        _check_tensor(tensors[name], value, f"front {path}: tensor {name!r}", _made_as(notes))
     front.load_state_dict({name: tensors[name] for name in wanted})
     return FrontFile(path, hashlib.sha256(content).hexdigest(), notes)
 
 
+def _check_tensor(found: Any, wanted: Tensor, what: str, made_as: str) -> None:
+    """Raises `UserError`, beginning with `what`, unless `found` can be copied into `wanted` and says what it says."""
+    dense = isinstance(found, Tensor) and found.layout == torch.strided and not (found.is_nested or found.is_meta)
+    require(dense, f"{what} is no dense tensor of numbers, which the front needs{made_as}")
+    require(
+        found.shape == wanted.shape,
+        f"{what} has shape {tuple(found.shape)}, the front needs {tuple(wanted.shape)}{made_as}",
+    )
+    fits = found.dtype in _FLOATS if wanted.is_floating_point() else found.dtype == wanted.dtype
+    require(fits, f"{what} is of type {_word(found.dtype)}, the front needs {_word(wanted.dtype)}{made_as}")
+    finite = bool(found.to(wanted.dtype).isfinite().all())  # a float64 may be finite and too large for a float32
+    require(finite, f"{what} has values that are not finite; give a front whose training did not diverge")
+
+
+def _word(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
 def _from_torch(content: bytes, path: Path) -> dict[str, Tensor]:
     try:
-        tensors = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # torch's own, on sparse tensors and other files' protocols
+            warnings.simplefilter("ignore")
+            tensors = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception:  # on damaged files torch raises whatever its unpickler stumbles on: IndexError, struct.error, ...
         raise UserError(f"front {path}: not a readable checkpoint of tensors, or damaged") from None
     if not isinstance(tensors, dict):
         raise UserError(f"front {path}: holds a {type(tensors).__name__}, not a state dict of named tensors")
-    return tensors
+    return {name: tensor for name, tensor in tensors.items() if isinstance(name, str)}
 
 
 def _check_norm(front: nn.Module, path: Path, tensors: dict[str, Tensor], notes: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import tomli_w
 
 from clhyper.errors import UserError, require, unknown
-from clhyper.registry import Entry, entries, find
+from clhyper.registry import Entry, Kind, entries, find, option_defaults
 
 SCHEMA = 1
 _TYPE_NAMES = {int: "a whole number", str: "a string"}
@@ -49,11 +49,16 @@ class RunConfig:
 
     @property
     def name(self) -> str:
-        """Name of the run's folder: what is run, readable, and a hash of all that decides the numbers."""
+        """Name of the run's folder: what is run, readable, and a hash of all that decides the numbers.
+
+        Options at their default are left out of the hash, so that an option added later renames no run.
+        """
         depth = self.strategy_options.get("freeze_depth")
         words = [self.benchmark, self.strategy, *([f"depth-{depth}"] if depth is not None else []), f"seed-{self.seed}"]
         decisive = self.as_dict()
         del decisive["threads"]
+        decisive["benchmark_options"] = _other_than_default("benchmark", self.benchmark, self.benchmark_options)
+        decisive["strategy_options"] = _other_than_default("strategy", self.strategy, self.strategy_options)
         decisive["device"] = self.device.partition(":")[0]
         digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
         return "_".join([*words, digest[:8]])
@@ -162,6 +167,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         if not is_table:
             wanted = {"seed": int, "threads": int}.get(name, str)
             require(type(value) is wanted, f"config {path}: {name} {value!r} must be {_TYPE_NAMES[wanted]}")
+            require(name != "threads" or value >= 1, f"config {path}: threads {value}: at least 1")
     return content
 
 
@@ -177,6 +183,12 @@ def config_from_dict(content: dict[str, Any]) -> RunConfig:
         rest.pop("strategy_options", {}),
         **rest,
     )
+
+
+def _other_than_default(kind: Kind, name: str, options: dict[str, Any]) -> dict[str, Any]:
+    known = entries(kind).get(name)
+    defaults = _plain(option_defaults(known.options())) if known else {}
+    return {option: value for option, value in _plain(options).items() if defaults.get(option) != value}
 
 
 def _plain(options: dict[str, Any]) -> dict[str, Any]:

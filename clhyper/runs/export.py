@@ -14,7 +14,7 @@ from clhyper.backbones.tensor_file import to_bytes
 from clhyper.data.augmentation import Preparation
 from clhyper.errors import RunError, UserError, require
 from clhyper.runs.exported import FORMAT, norms, rebuild, with_normalisation
-from clhyper.runs.files import write, write_json
+from clhyper.runs.files import read_object, uninterrupted, write, write_json
 from clhyper.runs.onnx_file import INPUT, OUTPUT, OnnxNetwork, check_packages, to_onnx
 from clhyper.runs.trained import Trained
 
@@ -41,7 +41,8 @@ def export(run: Trained, task: int, output: Path, format: Format = "both") -> li
     images of the task at several batch sizes: safetensors to 1e-6, ONNX to 1e-5 (times the largest logit, if above 1).
 
     Raises:
-        UserError: a task that hasn't been learned, other images, missing packages, or a folder that can't be made.
+        UserError: a task that hasn't been learned, other images, missing packages, or a folder that can't be made or
+            has the task's files from another run.
         RunError: a file that doesn't give the model's logits.
     """
     require(run.same_data, f"{run.folder}: export needs the images that the run was trained on, and these are others")
@@ -49,6 +50,7 @@ def export(run: Trained, task: int, output: Path, format: Format = "both") -> li
         check_packages()
     network = with_normalisation(run.strategy.model.cpu().plain(task), run.mean, run.std)
     notes = describe(run, task, network)
+    staying = _staying(output, notes, {"safetensors", "onnx"} if format == "both" else {format})
     contents: dict[str, bytes] = {}
     if format != "onnx":
         contents["safetensors"] = to_bytes(network.state_dict(), notes)
@@ -72,7 +74,7 @@ def export(run: Trained, task: int, output: Path, format: Format = "both") -> li
         )
         for kind, content in contents.items()
     ]
-    _write(output, task, contents, _summary(notes, files, len(images)))
+    _write(output, task, contents, _summary(notes, files, len(images), staying))
     return files
 
 
@@ -136,13 +138,41 @@ def largest_difference(
     return difference, scale
 
 
-def _summary(notes: dict[str, Any], files: list[ExportedFile], images: int) -> dict[str, Any]:
+def _staying(output: Path, notes: dict[str, Any], formats: set[str]) -> dict[str, Any]:
+    """What `task-T.json` says of the same network's file in a format that isn't written now, if there is one.
+
+    Raises:
+        UserError: files of the task that are another run's, or one that would stay and is of another network.
+    """
+    name = f"task-{notes['task']}"
+    there = {kind: path for kind in ("safetensors", "onnx", "json") if (path := output / f"{name}.{kind}").exists()}
+    said = read_object(output / f"{name}.json")
+    owner = f"run {said['run']!r}" if "run" in said else f"an unknown run ({name}.json is missing or damaged)"
+    require(
+        not there or said.get("run") == notes["run"],
+        f"output {output}: has task {notes['task']} of {owner}; give another folder or move its files away",
+    )
+    files = said.get("files")
+    staying = {}
+    for path in (path for kind, path in there.items() if kind not in {*formats, "json"}):
+        entry = files.get(path.name) if isinstance(files, dict) else None
+        digest = entry.get("sha256") if isinstance(entry, dict) else None
+        require(
+            {**said, **notes} == said and digest == hashlib.sha256(path.read_bytes()).hexdigest(),
+            f"{path}: of an earlier state of this run, or changed since; export --format both, or move it away",
+        )
+        staying[path.name] = entry
+    return staying
+
+
+def _summary(notes: dict[str, Any], files: list[ExportedFile], images: int, staying: dict[str, Any]) -> dict[str, Any]:
     return {
         **notes,
         "input": {"name": INPUT, "type": "float32", "shape": ["batch", *notes["image_shape"]], "values": "0 to 1"},
         "output": {"name": OUTPUT, "type": "float32", "shape": ["batch", len(notes["classes"])]},
         "images_checked": images,
-        "files": {
+        "files": staying
+        | {
             file.path.name: {"bytes": file.bytes, "sha256": file.sha256, "largest_difference": file.difference}
             for file in files
         },
@@ -154,6 +184,7 @@ def _write(output: Path, task: int, contents: dict[str, bytes], summary: dict[st
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"output {output}: can't be made ({(error.strerror or '').lower()})") from None
-    for kind, content in contents.items():
-        write(output / f"task-{task}.{kind}", content)
-    write_json(output / f"task-{task}.json", summary)
+    with uninterrupted():
+        for kind, content in contents.items():
+            write(output / f"task-{task}.{kind}", content)
+        write_json(output / f"task-{task}.json", summary)

@@ -38,9 +38,15 @@ def uninterrupted() -> Iterator[None]:
 def write(path: Path, content: bytes) -> None:
     """Replaces a file atomically: a reader, or a kill at any moment, finds the old content or the new.
 
+    A symbolic link stays, and what it points at is replaced.
+
     Raises:
-        RunError: the disk is full, or the file can't be written for another reason.
+        RunError: the disk is full, there is something that is no ordinary file, or it can't be written for another
+            reason.
     """
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        raise RunError(f"{path}: can't be written (it is no ordinary file)")
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("wb") as file:
@@ -52,10 +58,7 @@ def write(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise RunError(
-                f"{path}: can't be written ({(error.strerror or str(error)).lower()}); mend that and run the same"
-                " command again: nothing finished is lost"
-            ) from error
+            raise RunError(f"{path}: can't be written ({(error.strerror or str(error)).lower()})") from error
         raise
 
 

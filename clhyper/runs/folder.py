@@ -15,7 +15,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from clhyper.errors import RunError, UserError
+from clhyper.errors import RunError, UserError, require
 from clhyper.runs.config import SCHEMA, RunConfig, read_toml
 from clhyper.runs.files import read_object, uninterrupted, write, write_json
 
@@ -62,6 +62,21 @@ class RunFolder:
             raise UserError(f"results {self.path.parent}: can't be written ({reason})") from None
         with lock:
             yield
+
+    def check_defaults(self) -> None:
+        """Raises `UserError` if the run was begun under another default of an option, which its name doesn't tell."""
+        try:
+            begun_with = read_toml(self.path / CONFIG)
+        except UserError:
+            return
+        now = self.config.as_dict()
+        for table in ("benchmark_options", "strategy_options"):
+            for name, value in begun_with.get(table, {}).items():
+                require(
+                    now[table].get(name, value) == value,
+                    f"{self.path}: was begun with {name} {value}, and {now[table].get(name)} is the default now; give"
+                    f" --{name.replace('_', '-')}, or move the folder away to run it anew",
+                )
 
     @property
     def complete(self) -> bool:
@@ -137,4 +152,5 @@ class RunFolder:
 
 def is_complete(result: dict[str, Any]) -> bool:
     """Whether this is the result of a run that has ended, and no damaged or foreign file."""
-    return result.get("status") == "complete" and isinstance(result.get("metrics"), dict)
+    parts = {"metrics": dict, "cost": dict, "engine": str}
+    return result.get("status") == "complete" and all(isinstance(result.get(k), kind) for k, kind in parts.items())

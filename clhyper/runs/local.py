@@ -13,7 +13,8 @@ from typing import Any
 
 from clhyper.errors import UserError
 from clhyper.runs.config import RunConfig
-from clhyper.runs.folder import BusyError, RunFolder
+from clhyper.runs.files import read_object
+from clhyper.runs.folder import RESULT, BusyError, RunFolder
 from clhyper.runs.outcome import Outcome, Progress
 
 _PRELOADED = ["clhyper.runs.run"]
@@ -172,9 +173,11 @@ def _die_with_parent() -> None:
 
 def _died(config: RunConfig, results: Path, exitcode: int | None) -> Outcome:
     folder = RunFolder(results, config)
+    if folder.complete:  # it died between its last write and telling of it
+        return Outcome("complete", folder.path, metrics=read_object(folder.path / RESULT)["metrics"])
     killed = f"by signal {-exitcode}" if exitcode is not None and exitcode < 0 else f"with exit code {exitcode}"
     if exitcode == -signal.SIGKILL:
-        killed += ", as the system ends one when memory runs out (fewer --jobs take less)"
+        killed += ", as the system ends one when memory runs out (fewer --jobs or a smaller batch take less)"
     reason = f"its process ended {killed}; started again, it goes on from its last finished experience"
     folder.fail(reason)
     return Outcome("failed", folder.path, reason)

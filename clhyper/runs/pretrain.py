@@ -1,5 +1,6 @@
 """Trains a whole backbone on classes of a stream at once, for fronts to be taken from."""
 
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from clhyper import __version__
 from clhyper.backbones.norm import norm_of
 from clhyper.backbones.tensor_file import to_bytes
 from clhyper.engine.seeds import seeded
-from clhyper.errors import RunError, UserError, require
+from clhyper.errors import UserError, require
 from clhyper.evaluation import AccuracyMatrix
 from clhyper.registry import find
 from clhyper.runs.files import write
@@ -45,8 +46,8 @@ def pretrain(
         report: Told of progress.
 
     Raises:
-        UserError: a stream, class, option or device that there isn't.
-        RunError: training diverged, or the file can't be written.
+        UserError: a stream, class, option or device that there isn't, or an output that can't be written.
+        RunError: training diverged, or the file can no longer be written at its end.
     """
     where = torch.device(device)
     require(where.type != "cuda" or torch.cuda.is_available(), f"device {device}: no CUDA device here, use cpu")
@@ -61,6 +62,7 @@ def pretrain(
     plugins: list[Any] = [accuracy, *([ProgressReporter(report, 1, accuracy)] if report else [])]
     joint = find("strategy", "joint").load()
     strategy = joint(backbone, seed=seed, device=where, plugins=plugins, **(training or {}))
+    _check_writable(output)
     strategy.train(stream.train_stream)
     network = strategy.model.plain(stream.train_stream[0].task_label)
     options = strategy.options
@@ -80,10 +82,18 @@ def pretrain(
         "evaluated_on": stream.evaluated_on,
         "clhyper": __version__,
     }
-    content = to_bytes(network.state_dict(), notes)
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"output {output}: its folder can't be made ({(error.strerror or '').lower()})") from None
-    write(output, content)
+    write(output, to_bytes(network.state_dict(), notes))
     return notes
+
+
+def _check_writable(output: Path) -> None:
+    """Makes the file's folder and tries to write in it: training may take hours, and its file comes at the end."""
+    target = output.resolve()
+    require(target.is_file() or not target.exists(), f"output {output}: is no ordinary file; give another one")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=target.parent) as file:
+            file.write(b"tried")
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UserError(f"output {output}: can't be written ({reason}); give another file") from None

@@ -53,6 +53,7 @@ def run(
     prepared = prepare(config)
     loading_seconds = time.perf_counter() - start
     with folder.held():
+        folder.check_defaults()
         if folder.complete:
             return _skipped(folder, prepared[0].images.fingerprint, digest(config.strategy_options.get("front")))
         try:
@@ -69,7 +70,8 @@ def run(
 
 def _reason(error: Exception) -> str:
     if isinstance(error, RunError):
-        return str(error)
+        written = isinstance(error.__cause__, OSError)
+        return f"{error}; the same command goes on, nothing finished is lost" if written else str(error)
     text = f"{type(error).__name__}: {error}".partition("\n")[0]
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
         return f"out of memory ({text}); a smaller batch size or fewer runs at once take less"
@@ -169,6 +171,7 @@ def _train(
                 "front_digest": front_digest,
                 "mean": list(stream.images.mean),
                 "std": list(stream.images.std),
+                "class_names": list(stream.images.class_names),
                 "loading_seconds": loading_seconds,
             },
             records,

@@ -48,7 +48,7 @@ def trained(run: Path | str, data: Path | str | None = None, device: str = "cpu"
 
     Raises:
         UserError: not a run's folder, one without a finished experience, of another schema, or damaged; or images that
-            can't be read, have changed, or don't fit the model.
+            can't be read, have changed, have classes of other names, or don't fit the model.
     """
     folder = Path(run)
     config = _config(folder)
@@ -64,6 +64,13 @@ def trained(run: Path | str, data: Path | str | None = None, device: str = "cpu"
         f"{folder}: the data set has changed since this run; give the data it was trained on, or other data in the"
         " same layout, as data",
     )
+    names = stream.images.class_names
+    for number, (then, now) in enumerate(zip(saved.get("class_names", names), names, strict=False)):
+        require(
+            then == now,
+            f"data {data}: classes are matched by number, and names differ at class {number}: {then!r} in the run and"
+            f" {now!r} here; give images of the same classes in the same order",
+        )
     strategy = _strategy(folder, config, stream, saved, device)
     mean, std = (tuple(saved.get(name, getattr(stream.images, name))) for name in ("mean", "std"))
     return Trained(

@@ -68,10 +68,12 @@ def test_one_colour_image_makes_all_of_them_rgb(tmp_path):
     assert (grey[0] == grey[1]).all()
 
 
-def test_hidden_files_and_files_beside_the_classes_are_left_out_and_subfolders_belong_to_their_class(tmp_path):
+def test_hidden_files_and_files_that_are_no_images_are_left_out_and_subfolders_belong_to_their_class(tmp_path):
     write_folder(tmp_path, classes=2, count=5)
     before = folder(tmp_path)
     (tmp_path / "README.txt").write_text("my digits")
+    (tmp_path / "digit 0" / "README.txt").write_text("my zeros")
+    (tmp_path / "digit 1" / "labels.json").write_text("{}")
     (tmp_path / ".git").mkdir()
     (tmp_path / ".git" / "HEAD").write_text("main")
     (tmp_path / "digit 0" / ".DS_Store").write_bytes(b"\x00")
@@ -96,9 +98,14 @@ def test_an_image_that_changes_or_moves_to_another_class_is_another_data_set(tmp
 @pytest.mark.parametrize(
     ("broken", "options", "sentence"),
     [
-        (lambda root: (root / "digit 1" / "notes.txt").write_text("no"), {}, r"digit 1/notes.txt: not an image"),
+        (lambda root: (root / "digit 1" / "notes.PNG").write_text("no"), {}, r"digit 1/notes.PNG: not an image"),
         (lambda root: (root / "digit 1" / "000.png").write_bytes(b""), {}, r"digit 1/000.png: not an image"),
-        (lambda root: (root / "digit 9").mkdir(), {}, "digit 9: no images: a class needs some"),
+        (lambda root: (root / "digit 9").mkdir(), {}, "digit 9: no images, files such as .png or .jpg: a class needs"),
+        (
+            lambda root: [path.rename(path.with_suffix(".txt")) for path in list((root / "digit 1").iterdir())],
+            {},
+            "digit 1: no images, files such as .png or .jpg: a class needs some",
+        ),
         (lambda root: (root / "train").mkdir(), {}, "a folder train, but neither test nor val"),
         (lambda root: (root / "val").mkdir(), {}, "a folder val, but no train"),
         (lambda root: None, {"test_share": 0.0}, "test_share 0.0: a share between 0 and 1"),

@@ -34,6 +34,7 @@ def test_the_same_images_plain_and_packed_are_the_same_data(tmp_path):
         write_idx(tmp_path / str(packed), packed)
     plain, both = idx(tmp_path / "False"), idx(tmp_path / "True")
     np.testing.assert_array_equal(plain.x_train, both.x_train)
+    assert plain.fingerprint == both.fingerprint
 
 
 def test_files_of_other_names_and_labels_that_start_elsewhere_are_read_too(tmp_path):

@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import pickle
+import warnings
 import zipfile
 from dataclasses import dataclass
 
@@ -84,8 +85,9 @@ def test_a_folder_and_an_empty_file_are_no_checkpoints(tmp_path):
         ([torch.zeros(2)], "holds a list, not a state dict"),
         (torch.zeros(2), "holds a Tensor, not a state dict"),
         ({}, "has no tensor 'conv1.0.weight', which the front of this backbone and depth needs"),
-        ({"conv1.0.weight": torch.zeros(3)}, r"tensor 'conv1.0.weight' has shape torch.Size\(\[3\]\), the front needs"),
-        ({"conv1.0.weight": 5}, r"tensor 'conv1.0.weight' has shape None, the front needs \(16, 1, 3, 3\)"),
+        ({"conv1.0.weight": torch.zeros(3)}, r"tensor 'conv1.0.weight' has shape \(3,\), the front needs \(16, 1"),
+        ({"conv1.0.weight": 5}, "tensor 'conv1.0.weight' is no dense tensor of numbers"),
+        ({5: torch.zeros(2)}, "has no tensor 'conv1.0.weight'"),
     ],
 )
 def test_a_checkpoint_of_something_else_is_refused_and_says_what_is_wrong(content, sentence, tmp_path):
@@ -95,6 +97,48 @@ def test_a_checkpoint_of_something_else_is_refused_and_says_what_is_wrong(conten
     with pytest.raises(UserError, match=sentence):
         load_front(front, tmp_path / "front.pt")
     assert all(torch.equal(before[name], value) for name, value in front.state_dict().items())
+
+
+def with_one_value(value):
+    return lambda tensor: torch.cat([tensor.flatten()[1:], torch.tensor([value], dtype=tensor.dtype)]).view_as(tensor)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "sentence"),
+    [
+        ("conv1.0.weight", with_one_value(float("nan")), "has values that are not finite"),
+        ("conv2.1.running_var", with_one_value(float("inf")), "has values that are not finite"),
+        ("conv1.0.weight", lambda tensor: tensor.double() + 1e300, "has values that are not finite"),
+        ("conv1.0.weight", torch.Tensor.to_sparse, "is no dense tensor of numbers"),
+        ("conv1.0.weight", lambda tensor: tensor.flatten(1).to_sparse_csr(), "is no dense tensor of numbers"),
+        ("conv1.0.weight", lambda tensor: tensor.to("meta"), "is no dense tensor of numbers"),
+        ("conv1.0.weight", lambda tensor: tensor.to(torch.int8), "is of type int8, the front needs float32"),
+        ("conv1.0.weight", lambda tensor: tensor.to(torch.complex64), "is of type complex64, the front needs float32"),
+        ("conv1.0.weight", lambda tensor: torch.quantize_per_tensor(tensor, 0.1, 0, torch.qint8), "is of type qint8"),
+        ("conv1.1.num_batches_tracked", torch.Tensor.float, "is of type float32, the front needs int64"),
+    ],
+)
+def test_tensors_that_are_not_dense_finite_and_of_the_right_type_are_refused_without_a_warning(
+    name, change, sentence, tmp_path
+):
+    state = a_front().state_dict()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.save({**state, name: change(state[name])}, tmp_path / "front.pt")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(UserError, match=f"front.pt: tensor '{name}' {sentence}") as error:
+            load_front(a_front(), tmp_path / "front.pt")
+    assert "\n" not in str(error.value)
+
+
+def test_a_front_in_half_or_double_precision_is_converted(tmp_path):
+    for dtype in (torch.float16, torch.bfloat16, torch.float64):
+        torch.save(a_front(seed=1).to(dtype).state_dict(), tmp_path / "front.pt")
+        front = a_front(seed=2)
+        load_front(front, tmp_path / "front.pt")
+        wanted = a_front(seed=1).state_dict()["conv1.0.weight"].to(dtype).float()
+        assert torch.equal(front.state_dict()["conv1.0.weight"], wanted)
 
 
 def test_a_front_of_another_norm_or_depth_is_refused(tmp_path):

@@ -9,8 +9,10 @@ from written_runs import write_run
 
 from clhyper.errors import UserError
 from clhyper.figures.compare import describe, sentence
+from clhyper.figures.summary import summarise
 from clhyper.runs import load
 from clhyper.runs.compare import compare
+from clhyper.runs.files import write_json
 
 ONE = [0.031, 0.012, 0.040, 0.022, 0.018]
 OTHER = [0.125, 0.118, 0.109, 0.130, 0.101]
@@ -88,14 +90,102 @@ def test_one_pair_gives_a_difference_and_nothing_else(tmp_path):
 
 def test_differences_that_rounding_alone_makes_are_none(tmp_path):
     for seed, (one, other) in enumerate([(0.9, 0.8), (0.8, 0.7), (0.4, 0.3)]):
-        write_run(tmp_path, "naive", seed, acc=one, train_macs=5.0)
-        write_run(tmp_path, "separate", seed, acc=other, train_macs=5.0)
+        write_run(tmp_path, "naive", seed, acc=one)
+        write_run(tmp_path, "separate", seed, acc=other)
     found = compare(load(tmp_path), "naive", "separate")
-    assert (found.t.low, found.t.high, found.t_p) == (found.difference, found.difference, None)
-    assert "all pairs differ by the same amount" in "\n".join(describe(found))
-    same = compare(load(tmp_path), "naive", "separate", "train_macs")
+    assert found.difference == pytest.approx(0.1)
+    assert (found.t, found.bootstrap, found.t_p) == (None, None, None)
+
+
+def test_accuracies_that_all_differ_by_the_same_amount_have_no_interval_and_counted_costs_are_exact(tmp_path):
+    for seed in range(3):
+        write_run(tmp_path, "naive", seed, acc=0.5, train_macs=5e9)
+        write_run(tmp_path, "separate", seed, acc=0.75, train_macs=3e9)
+    found = compare(load(tmp_path), "naive", "separate")
+    assert sentence(found) == (
+        "naive k=0 is 25.0 points less accurate than separate k=2 (the same in all 3 seeds, which gives no interval)."
+    )
+    assert "95 % interval: none, as all pairs differ by the same amount" in "\n".join(describe(found))
+    cost = compare(load(tmp_path), "naive", "separate", "train_macs")
+    assert (cost.t.low, cost.t.high, cost.bootstrap.low, cost.t_p) == (2e9, 2e9, 2e9, None)
+    assert sentence(cost) == (
+        "naive k=0 takes 2.00 GMAC more training compute than separate k=2 (exactly that in each of 3 seeds)."
+    )
+    assert "too narrow" not in "\n".join(describe(cost))
+    same = compare(load(tmp_path), "naive", "separate", "forgetting")
     assert (same.equal, same.wilcoxon_p, same.smallest_p) == (3, None, None)
     assert "Wilcoxon signed-rank test: all pairs are equal" in describe(same)
+    assert sentence(same).startswith("No difference in forgetting")
+
+
+@pytest.mark.parametrize("seeds", [2, 4])
+def test_one_pair_alone_that_differs_has_a_wilcoxon_p_of_one(seeds, tmp_path):
+    for seed in range(seeds):
+        write_run(tmp_path, "naive", seed, acc=0.5)
+        write_run(tmp_path, "separate", seed, acc=0.5 + 0.1 * (seed == 1))
+    found = compare(load(tmp_path), "naive", "separate")
+    assert (found.wilcoxon_p, found.smallest_p) == (1.0, 1.0)
+    assert (found.lower, found.equal) == (1, seeds - 1)
+
+
+@pytest.mark.parametrize("streams", [({"augmentation": "flip"}, {}), ({"validation": 0.1}, {"validation": 0.2})])
+def test_runs_of_another_augmentation_or_validation_share_are_never_averaged(streams, tmp_path):
+    for seed in range(2):
+        for acc, stream in zip((0.2, 0.8), streams, strict=True):
+            write_run(tmp_path, "naive", seed, stream, acc=acc)
+        write_run(tmp_path, "joint", seed, streams[0])
+        write_run(tmp_path, "separate", seed, streams[1])
+    runs = load(tmp_path)
+    if "augmentation" in streams[0]:
+        with pytest.raises(UserError, match="augmentation=flip; naive@0,augmentation=none"):
+            compare(runs, "naive", "joint")
+        found = compare(runs, "naive,augmentation=flip", "separate")
+        assert ("augmentation", "flip", "none") in found.differ
+        found = compare(runs, "naive,augmentation=flip", "joint")
+    else:
+        found = compare(runs, "naive", "joint")
+        assert found.setting["stream"] == "validation=0.1"
+    assert found.values_a == [0.2, 0.2]
+
+
+def test_two_sides_that_differ_in_options_alone_are_named_by_them(tmp_path):
+    for seed in range(2):
+        for beta in (0.1, 1.0):
+            write_run(tmp_path, "partial-hypernetwork", seed, options={"beta": beta, "epochs": 3}, acc=0.5 + beta / 9)
+    found = compare(load(tmp_path), "partial-hypernetwork,beta=0.1", "partial-hypernetwork,beta=1.0")
+    assert (found.a, found.b) == ("partial-hypernetwork k=2 (beta=0.1)", "partial-hypernetwork k=2 (beta=1.0)")
+    assert found.a in sentence(found)
+
+
+def test_every_option_of_training_in_which_the_sides_differ_is_said(tmp_path):
+    one = {"epochs": 3, "batch_size": 16, "learning_rate": 0.1, "optimizer": "sgd", "norm": "group"}
+    write_run(tmp_path, "naive", 0, {"augmentation": "flip"}, one)
+    write_run(tmp_path, "separate", 0)
+    differ = compare(load(tmp_path), "naive", "separate").differ
+    assert {name: value for name, value, _ in differ} == {k: str(v) for k, v in one.items()} | {"augmentation": "flip"}
+    assert "learning rate: 0.1 and 0.001" in describe(compare(load(tmp_path), "naive", "separate"))
+
+
+def test_the_stream_is_named_by_what_is_not_its_default(tmp_path):
+    write_run(tmp_path, "naive", 0, {"task_labels": False, "variant": "permuted"})
+    write_run(tmp_path, "joint", 0, {"task_labels": False, "variant": "permuted"})
+    lines = describe(compare(load(tmp_path), "naive", "joint"))
+    assert (
+        "acc, naive k=0 minus joint; split-digits, 5 experiences, small-convnet, test images,"
+        " task_labels=False variant=permuted"
+    ) in lines
+
+
+@pytest.mark.parametrize("metrics", [{"acc": "x"}, {}])
+def test_a_result_that_says_too_little_is_no_configuration_of_its_own(metrics, tmp_path):
+    for seed in range(2):
+        write_run(tmp_path, "joint", seed)
+        config = write_run(tmp_path, "naive", seed)
+    write_json(tmp_path / config.name / "result.json", {"status": "complete", "metrics": metrics})
+    runs = load(tmp_path)
+    assert runs.attrs["unread"] == {config.name: "result.json damaged"}
+    assert compare(runs, "naive", "joint").pairs == ["seed 0"]
+    assert len(summarise(runs)) == 2
 
 
 def test_seeds_that_one_alone_has_are_left_out_and_named(five):

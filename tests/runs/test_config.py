@@ -64,6 +64,8 @@ def configs(draw):
         stream.pop("max_angle", None)
     if stream.get("variant") == "permuted":
         stream["augmentation"] = "none"
+    if learner.get("mode") != "online":
+        learner.pop("decay", None)
     if learner.get("front") is not None:
         learner.setdefault("freeze_depth", 1)
     for item in dataclasses.fields(entries("strategy")[strategy].options()):
@@ -173,3 +175,11 @@ def test_anything_else_is_refused_with_what_would_be_right(text):
 @given(st.sets(st.integers(0, 50), min_size=1))
 def test_any_set_of_depths_can_be_written(depths):
     assert parse_numbers(",".join(map(str, sorted(depths))), "freeze_depth") == sorted(depths)
+
+
+def test_an_option_at_its_default_is_no_part_of_the_name_so_that_a_new_option_renames_no_run():
+    plain = make_config("split-digits", "naive", {}, {})
+    spelt_out = make_config("split-digits", "naive", {"experiences": 5}, {"epochs": 10})
+    lacking = dataclasses.replace(plain, benchmark_options={}, strategy_options={"freeze_depth": 0})
+    assert plain.name == spelt_out.name == lacking.name
+    assert make_config("split-digits", "naive", {}, {"epochs": 11}).name != plain.name

@@ -1,7 +1,9 @@
 """One task's network as ordinary layers, as safetensors and as ONNX."""
 
 import copy
+import dataclasses
 import functools
+import hashlib
 import json
 import struct
 
@@ -202,6 +204,40 @@ def test_a_file_that_gives_other_logits_fails_the_export_and_nothing_is_written(
     with pytest.raises(RunError, match=r"task 0: the safetensors file gives logits that differ .* by 0\.0001"):
         export(clhyper.trained(ordered), 0, tmp_path / "out", "safetensors")
     assert not (tmp_path / "out").exists()
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_files_of_another_runs_task_are_not_replaced_and_the_run_is_named(ordered, trained_folder, tmp_path):
+    other = trained_folder("naive")
+    export(clhyper.trained(other), 1, tmp_path, "safetensors")
+    before = contents(tmp_path)
+    for format in ("safetensors", "onnx"):
+        with pytest.raises(UserError, match=f"has task 1 of run '{other.name}'; give another folder or move its files"):
+            export(clhyper.trained(ordered), 1, tmp_path, format)
+    assert contents(tmp_path) == before
+    (tmp_path / "task-1.json").unlink()
+    with pytest.raises(UserError, match=r"task 1 of an unknown run \(task-1\.json is missing or damaged\)"):
+        export(clhyper.trained(ordered), 1, tmp_path, "safetensors")
+    export(clhyper.trained(ordered), 0, tmp_path, "safetensors")  # another task's files are in nobody's way
+
+
+def test_a_format_that_is_exported_later_is_described_beside_the_one_that_is_there(ordered, tmp_path):
+    run = clhyper.trained(ordered)
+    for format in ("onnx", "safetensors", "safetensors"):
+        export(run, 1, tmp_path, format)
+    said = read_json(tmp_path / "task-1.json")["files"]
+    assert sorted(said) == ["task-1.onnx", "task-1.safetensors"]
+    for name, entry in said.items():
+        assert entry["sha256"] == hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
+    (tmp_path / "task-1.onnx").write_bytes(b"changed")
+    with pytest.raises(UserError, match=r"task-1\.onnx: of an earlier state of this run, or changed since; export --f"):
+        export(run, 1, tmp_path, "safetensors")
+    export(run, 1, tmp_path)
+    with pytest.raises(UserError, match=r"task-1\.onnx: of an earlier state of this run"):
+        export(dataclasses.replace(run, experiences=3), 1, tmp_path, "safetensors")
 
 
 def rewritten(path, change, notes=lambda notes: notes):

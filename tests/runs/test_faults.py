@@ -22,7 +22,9 @@ from small_sweeps import (
     wait_until,
 )
 
+from clhyper.errors import RunError
 from clhyper.runs import load
+from clhyper.runs.files import write
 from clhyper.runs.run import run
 
 # Losses
@@ -94,7 +96,7 @@ def test_a_full_disk_fails_the_run_in_a_sentence_and_with_room_it_goes_on(archiv
     if code == 77:
         pytest.skip("this user may not mount a file system")
     assert code == 0, output
-    assert "can't be written (no space left on device); mend that and run the same command again" in output
+    assert "can't be written (no space left on device); the same command goes on, nothing finished is lost" in output
     assert [line for line in output.splitlines() if line.startswith("code")] == ["code 1", "code 0"]
     assert "Traceback" not in output
     assert json.loads((tmp_path / "numbers.json").read_text()) == uninterrupted[config.name]["metrics"]
@@ -210,3 +212,23 @@ def test_of_two_processes_resuming_the_same_run_one_does_it_and_nothing_is_done_
     assert_same_numbers(tmp_path / "r", {k: v for k, v in uninterrupted.items() if k.split("_")[1] == "naive"})
     for name, records in before.items():
         assert finished_records(tmp_path / "r")[name][: len(records)] == records
+
+
+@pytest.mark.parametrize("kind", ["device", "folder"])
+def test_nothing_but_an_ordinary_file_is_ever_replaced(kind, tmp_path):
+    path = tmp_path / "there"
+    if kind == "device":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    with pytest.raises(RunError, match="it is no ordinary file"):
+        write(path, b"content")
+    assert not path.is_file()
+
+
+def test_a_link_stays_and_what_it_points_at_is_replaced(tmp_path):
+    (tmp_path / "target").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("target")
+    write(tmp_path / "link", b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").read_bytes() == b"new"

@@ -49,3 +49,13 @@ def test_a_finished_run_whose_options_are_no_longer_known_stays_among_the_result
     file.write_text(file.read_text().replace("learning_rate", "step_size").replace('"naive"', '"forgotten"'))
     (row,) = load(tmp_path / "r").to_dict("records")
     assert (row["status"], row["strategy"], row["acc"]) == ("complete", "forgotten", accuracy)
+
+
+def test_a_run_begun_under_another_default_is_not_taken_for_this_one(tmp_path):
+    archive = write_archive(tmp_path / "a.npz", classes=4)
+    (config,) = small_plan(archive, ["naive"], experiences=2)
+    assert run(config, tmp_path / "r").status == "complete"
+    file = tmp_path / "r" / config.name / "config.toml"
+    file.write_text(file.read_text().replace("learning_rate = 0.001", "learning_rate = 0.1"))
+    with pytest.raises(UserError, match=r"begun with learning_rate 0\.1, and 0\.001 is the default now"):
+        run(config, tmp_path / "r")

@@ -1,6 +1,8 @@
 """A whole backbone trained for fronts, and the runs that use it."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -94,6 +96,23 @@ def test_classes_that_there_are_not_are_named_and_nothing_is_written(classes, st
     with pytest.raises(UserError, match=r"^classes: \[(9|-1)\] is no class of split-npz"):
         pretrain("split-npz", tmp_path / "f.safetensors", classes=classes, benchmark_options=stream)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("output", ["/proc/x/f.safetensors", "/proc/f.safetensors", "/dev/null"])
+def test_an_output_that_cannot_be_written_is_said_before_training(output, stream):
+    told = []
+    with pytest.raises(UserError, match=rf"^output {output}: (can't be written \(.*\); give|is no ordinary file)"):
+        pretrain("split-npz", Path(output), benchmark_options=stream, training={"epochs": 1}, report=told.append)
+    assert told == []
+
+
+def test_a_file_that_cannot_be_written_after_training_is_said_without_a_promise(stream, tmp_path):
+    def disappear(progress):
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+
+    path = tmp_path / "out" / "f.safetensors"
+    with pytest.raises(RunError, match=r"f\.safetensors: can't be written \(no such file or directory\)$"):
+        pretrain("split-npz", path, benchmark_options=stream, training={"epochs": 1}, report=disappear)
 
 
 def test_training_that_diverges_or_is_stopped_writes_nothing(stream, tmp_path):

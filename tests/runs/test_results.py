@@ -170,3 +170,18 @@ def test_a_missing_or_empty_folder_is_the_user_s_to_mend(tmp_path):
 def test_results_may_be_given_as_text(ran):
     assert load(str(ran)).folder.tolist() == load(ran).folder.tolist()
     assert load_matrix(str(ran)).folder.tolist() == load_matrix(ran).folder.tolist()
+
+
+def test_a_stream_says_what_is_not_its_default_and_nothing_else(tmp_path):
+    from written_runs import write_run
+
+    write_run(tmp_path, "naive", 0)
+    write_run(tmp_path, "naive", 1, {"order_seed": 3, "augmentation": "flip"})
+    write_run(tmp_path, "naive", 2, {"variant": "rotated", "max_angle": 90.0, "image_size": 16, "validation": 0.1})
+    write_run(tmp_path, "naive", 3, {"class_order": [3, 1], "experiences": 2})
+    runs = load(tmp_path).set_index("seed")
+    assert runs["stream"].to_dict() == {
+        0: "", 1: "", 2: "image_size=16 max_angle=90.0 validation=0.1 variant=rotated", 3: "",
+    }  # fmt: skip
+    assert runs["order"].to_dict() == {0: "", 1: "order_seed=3", 2: "", 3: "class_order=(3, 1)"}
+    assert runs.loc[1, "variant"] == "augmentation=flip"

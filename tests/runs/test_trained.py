@@ -2,6 +2,7 @@
 
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from small_sweeps import write_archive
@@ -86,6 +87,19 @@ def test_images_may_have_moved_or_be_others_but_not_have_changed(archive, tmp_pa
             clhyper.trained(folder, data=copy)
 
 
+def test_images_of_classes_with_other_names_or_in_another_order_are_refused(archive, tmp_path):
+    arrays = dict(np.load(archive))
+
+    def named(*names):
+        np.savez(tmp_path / "-".join(names), **arrays, class_names=np.array(names))
+        return tmp_path / f"{'-'.join(names)}.npz"
+
+    folder = trained_run(named("x", "y", "z", "w"), tmp_path, "naive")
+    assert clhyper.trained(folder).same_data
+    with pytest.raises(UserError, match="matched by number, and names differ at class 0: 'x' in the run and 'y' here"):
+        clhyper.trained(folder, data=named("y", "x", "z", "w"))
+
+
 class RunsCode:
     def __reduce__(self):
         return exec, ("raise SystemExit('it ran')",)
@@ -111,6 +125,9 @@ def damage(folder, case):
         checkpoint.unlink()
     elif case == "no config":
         (folder / "config.toml").unlink()
+    elif case == "no threads":
+        config = folder / "config.toml"
+        config.write_text(config.read_text().replace("threads = 1", "threads = 0"))
     elif case == "bad config":
         (folder / "config.toml").write_text("schema = = 1")
     elif case == "other strategy":
@@ -132,6 +149,7 @@ def damage(folder, case):
         ("none", r"no experience finished yet"),
         ("no config", r"no run's folder, which has a config\.toml"),
         ("bad config", r"not TOML"),
+        ("no threads", r"threads 0: at least 1"),
         ("other strategy", r"unknown strategy 'niave'"),
         ("gone", r"no such folder"),
     ],
