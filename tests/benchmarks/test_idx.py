@@ -92,12 +92,12 @@ GOOD = idx_bytes(np.zeros((200, 8, 8), np.uint8))
         (IMAGES, idx_bytes(np.zeros((200, 9, 8), np.uint8)), "images of 1x9x8 and 1x8x8"),
         (LABELS, idx_bytes(np.full(200, 11, np.uint8)), "test label 0 has no training image"),
         (LABELS, idx_bytes(np.arange(200, dtype=np.uint8) % 11), "label 10, where 0 to 9 have names"),
-        (IMAGES + ".gz", gzip.compress(GOOD)[:-9], "can't be read"),
-        (IMAGES + ".gz", gzip.compress(GOOD)[:-8] + bytes(8), "can't be read"),
-        (IMAGES + ".gz", gzip.compress(GOOD)[:12] + b"\xff" * 50, "can't be read"),
+        (IMAGES + ".gz", gzip.compress(GOOD, mtime=0)[:-9], "can't be read"),
+        (IMAGES + ".gz", gzip.compress(GOOD, mtime=0)[:-8] + bytes(8), "can't be read"),
+        (IMAGES + ".gz", gzip.compress(GOOD, mtime=0)[:12] + b"\xff" * 50, "can't be read"),
         (IMAGES + ".gz", GOOD, "can't be read"),
-        (IMAGES + ".gz", gzip.compress(GOOD[:4] + b"\x00\x00\xff\xff" * 3), "too short for the 65,535 x"),
-        (IMAGES + ".gz", gzip.compress(GOOD + bytes(10**7)), "too long for the 200 x 8 x 8"),
+        (IMAGES + ".gz", gzip.compress(GOOD[:4] + b"\x00\x00\xff\xff" * 3, mtime=0), "too short for the 65,535 x"),
+        (IMAGES + ".gz", gzip.compress(GOOD + bytes(10**7), mtime=0), "too long for the 200 x 8 x 8"),
     ],
 )
 def test_a_file_that_is_no_good_is_named_with_what_is_wrong(name, content, sentence, tmp_path):
