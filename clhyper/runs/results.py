@@ -197,7 +197,7 @@ def _row(folder: Path, config: RunConfig) -> tuple[dict[str, Any], list[str]]:
         "freeze_depth": config.freeze_depth,
         "seed": config.seed,
         **{name: options.get(name) for name in TRAINING},
-        "front": result.get("front"),
+        "front": result.get("front") if result.get("front") != "none" else None,  # nothing is frozen
         "backbone": options.get("backbone"),
         "experiences": options.get("experiences"),
         "order_seed": options.get("order_seed"),
