@@ -362,7 +362,7 @@ def test_onnx_equals_the_slim_resnet_and_the_perceptron(norm, tmp_path):
     archive = write_archive(tmp_path / "a.npz", classes=4)
     for backbone, size in (("slim-resnet18", 16), ("mlp", 8)):
         folder = trained_run(archive, tmp_path, "naive", backbone=backbone, image_size=size, norm=norm)
-        (file,) = export(clhyper.trained(folder), 1, tmp_path, "onnx")
+        (file,) = export(clhyper.trained(folder), 1, tmp_path / backbone, "onnx")
         assert file.difference < 1e-5
 
 
