@@ -39,9 +39,9 @@ class Entry:
     path: Path
     exported: str
 
-    @functools.cached_property
+    @property
     def tree(self) -> ast.Module:
-        return ast.parse(self.path.read_text(encoding="utf-8"), filename=str(self.path))
+        return _parsed(self.path, self.path.stat().st_mtime_ns)
 
     @property
     def summary(self) -> str:
@@ -142,11 +142,17 @@ def _entry(kind: Kind, module: str, path: Path, name: str | None = None) -> Iter
 
 
 @functools.cache
+def _parsed(path: Path, modified: int) -> ast.Module:
+    """The file's syntax tree; kept until the file is modified."""
+    del modified
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+@functools.cache
 def _only_export(path: Path, modified: int) -> str | None:
     """The one name in the file's `__all__`, if there is one; kept until the file is modified."""
-    del modified
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = _parsed(path, modified)
     except (OSError, SyntaxError, UnicodeDecodeError):
         return None
     for node in tree.body:

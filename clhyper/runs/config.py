@@ -1,6 +1,7 @@
 """What one run is: names, options and seed; as TOML, and as the name of its folder."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import tomllib
@@ -138,13 +139,20 @@ def typed_options(entry: Entry, values: dict[str, Any]) -> dict[str, Any]:
 
 def _typed(name: str, value: Any, hint: Any) -> Any:
     """A value of the type that the option has, from TOML's types; or `UserError`."""
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     try:
-        return TypeAdapter(hint).validate_python(value)
+        return _adapter(hint).validate_python(value)
     except ValidationError as error:
         problem = error.errors()[0]["msg"]
         raise UserError(f"{name} {value!r}: {problem[0].lower()}{problem[1:]}") from None
+
+
+@functools.cache
+def _adapter(hint: Any) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(hint)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
