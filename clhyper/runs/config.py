@@ -58,8 +58,12 @@ class RunConfig:
         words = [self.benchmark, self.strategy, *([f"depth-{depth}"] if depth is not None else []), f"seed-{self.seed}"]
         decisive = self.as_dict()
         del decisive["threads"]
-        decisive["benchmark_options"] = _other_than_default("benchmark", self.benchmark, self.benchmark_options)
-        decisive["strategy_options"] = _other_than_default("strategy", self.strategy, self.strategy_options)
+        decisive["benchmark_options"] = other_than_default(
+            options_class("benchmark", self.benchmark), self.benchmark_options
+        )
+        decisive["strategy_options"] = other_than_default(
+            options_class("strategy", self.strategy), self.strategy_options
+        )
         decisive["device"] = self.device.partition(":")[0]
         digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
         return "_".join([*words, digest[:8]])
@@ -193,9 +197,15 @@ def config_from_dict(content: dict[str, Any]) -> RunConfig:
     )
 
 
-def _other_than_default(kind: Kind, name: str, options: dict[str, Any]) -> dict[str, Any]:
+def options_class(kind: Kind, name: str) -> type[Any] | None:
+    """The options of an entry, or None if there is no such entry any more."""
     known = entries(kind).get(name)
-    defaults = _plain(option_defaults(known.options())) if known else {}
+    return known.options() if known else None
+
+
+def other_than_default(known: type[Any] | None, options: dict[str, Any]) -> dict[str, Any]:
+    """Those of `options`, as plain values, that aren't at the default of the options class `known`."""
+    defaults = _plain(option_defaults(known)) if known else {}
     return {option: value for option, value in _plain(options).items() if defaults.get(option) != value}
 
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from clhyper.errors import UserError, require
 from clhyper.options import StreamOptions, TrainingOptions
-from clhyper.registry import entries, option_defaults
-from clhyper.runs.config import RunConfig, config_from_dict, read_toml
+from clhyper.runs.config import RunConfig, config_from_dict, options_class, other_than_default, read_toml
 from clhyper.runs.files import read_json, read_object
 from clhyper.runs.folder import CHECKPOINT, CONFIG, ENVIRONMENT, FAILURE, MATRIX, RESULT, is_complete
 
@@ -234,15 +233,8 @@ def _printable(value: Any) -> str:
 
 def _chosen(config: RunConfig) -> dict[str, Any]:
     """The options of the run's stream that aren't the stream's defaults."""
-    known = entries("benchmark").get(config.benchmark)
-    defaults = {
-        name: _plain(value) for name, value in option_defaults(known.options() if known else StreamOptions).items()
-    }
-    return {k: v for k, v in config.benchmark_options.items() if v is not None and _plain(v) != defaults.get(k)}
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+    known = options_class("benchmark", config.benchmark) or StreamOptions
+    return {name: config.benchmark_options[name] for name in other_than_default(known, config.benchmark_options)}
 
 
 def _words(options: dict[str, Any]) -> str:
