@@ -17,6 +17,8 @@ Norm = Literal["batch", "group", "instance"]
 Augmentation = Literal["none", "flip", "crop-flip"]
 Variant = Literal["none", "permuted", "rotated"]
 OptimizerName = Literal["adam", "adamw", "sgd"]
+Loading = Literal["auto", "device", "loader"]
+EngineName = Literal["auto", "eager", "captured", "compiled"]
 
 OptionsT = TypeVar("OptionsT")
 
@@ -101,10 +103,21 @@ class DepthOptions(TrainingOptions):
     """number of stages that are frozen after the first experience (0: none)"""
     front: Path | None = None
     """checkpoint of a pretrained front, frozen from the start; without it, the first experience trains the front"""
+    augmentation_views: int | None = None
+    """compute the frozen front's features once for this many augmented views of each image, one of them drawn at every
+    visit; another distribution than fresh augmentation, which is used without it, before the front is frozen, and where
+    the views' features don't fit into memory"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.freeze_depth >= 0, f"freeze_depth {self.freeze_depth}: at least 0")
+        views = self.augmentation_views
+        require(views is None or views >= 1, f"augmentation_views {views}: at least 1")
+        require(
+            views is None or self.freeze_depth > 0,
+            f"augmentation_views {views} and freeze_depth 0 contradict each other: with nothing frozen no features can"
+            " be kept",
+        )
         require(
             self.front is None or self.freeze_depth > 0,
             "front and freeze_depth 0 contradict each other: with nothing frozen there is no front to load",

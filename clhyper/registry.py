@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import Any, Literal
 
 from clhyper.errors import unknown
+from clhyper.threads import process
 
 Kind = Literal["benchmark", "strategy", "backbone"]
 _PACKAGES: dict[Kind, str] = {
@@ -54,7 +55,8 @@ class Entry:
 
     def options(self) -> "type[Any]":
         """The file's dataclass `Options`, without importing torch: see `_light_module`."""
-        return _light_module(self.module).Options
+        with process:
+            return _light_module(self.module).Options
 
     def constant(self, name: str, default: Any = None) -> Any:
         """A literal that the exported class, or another entry that it extends, assigns to `name`."""
@@ -105,7 +107,7 @@ def field_help(options: type[Any]) -> dict[str, str]:
     for base in reversed(options.__mro__):
         texts.update(getattr(sys.modules.get(base.__module__), "_field_help", {}).get(base.__name__, {}))
         if base.__module__ == "clhyper.options":
-            tree = ast.parse(Path(sys.modules[base.__module__].__file__ or "").read_text(encoding="utf-8"))
+            tree = _parse(Path(sys.modules[base.__module__].__file__ or ""))
             texts.update(_docstrings(tree).get(base.__name__, {}))
     return texts
 
@@ -141,11 +143,16 @@ def _entry(kind: Kind, module: str, path: Path, name: str | None = None) -> Iter
         yield Entry(kind, name or path.stem.replace("_", "-"), module, path, exported)
 
 
+def _parse(path: Path) -> ast.Module:
+    with process:  # Python 3.11 and 3.12 parse in one thread at a time: others get a SystemError
+        return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
 @functools.cache
 def _parsed(path: Path, modified: int) -> ast.Module:
     """The file's syntax tree; kept until the file is modified."""
     del modified
-    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    return _parse(path)
 
 
 @functools.cache
@@ -173,7 +180,7 @@ def _light_module(name: str) -> ModuleType:
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(name)
-    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"), filename=spec.origin)
+    tree = _parse(Path(spec.origin))
     module = ModuleType(f"_light.{name}")
     sys.modules[module.__name__] = module
     module.__dict__["_field_help"] = _docstrings(tree)

@@ -1,21 +1,21 @@
 """A-GEM: fine-tuning whose steps never raise, to first order, the loss on a sample of stored images.
 
-Source: Chaudhry et al., "Efficient Lifelong Learning with A-GEM", ICLR 2019. The method is Avalanche's `AGEMPlugin`.
+Source: Chaudhry et al., "Efficient Lifelong Learning with A-GEM", ICLR 2019. Gradients are projected as by Avalanche's
+`AGEMPlugin`.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 
-from avalanche.training.plugins import AGEMPlugin
+import torch
 from torch import Tensor
 
 from clhyper.backbones import Backbone
 from clhyper.backbones.heads import HeadedModel
-from clhyper.backbones.model import OnFeatures
 from clhyper.data.buffer import BalancedBuffer
 from clhyper.data.stream import images_of
+from clhyper.engine.replay import Replay
 from clhyper.errors import require
 from strategies.naive import Naive
 from strategies.naive import Options as NaiveOptions
@@ -50,66 +50,53 @@ class AGEM(Naive):
     """
 
     Options = Options
+    replay: Replay | None = None
 
     def make_model(self, backbone: Backbone) -> HeadedModel:
-        self.agem = _PluginWithBuffer(self.options.patterns_per_experience, self.options.sample_size)
+        self.buffer = BalancedBuffer(0)
         return super().make_model(backbone)
 
     def prepare_experience(self) -> None:
         reached = [*self.model.body.parameters()]
-        for task in set(self.agem.buffer.tasks.tolist()):
+        for task in set(self.buffer.tasks.tolist()):
             reached += self.model.task_tensors(task)
+        self.reached = [parameter for parameter in reached if parameter.requires_grad]
         # With all but the heads frozen, nothing that is trained touches the stored images' loss.
-        self.agem.buffers = self.agem.buffer if any(p.requires_grad for p in reached) else ()
-        preparation, draws = images_of(self.experience).preparation, self.generator("replay")
-        augmentation = self.generator("replay augmentation", self.device)
-        features, model = None, self.model
-        if self.trains_on_features and len(self.agem.buffer):
-            features, model = self.front_features(self.agem.buffer.x, preparation), OnFeatures(self.model)
+        replays = len(self.buffer) > 0 and len(self.reached) > 0
+        self.replay = Replay(self, self.buffer, self.options.sample_size) if replays else None
 
-        def sample() -> tuple[Tensor, ...]:
-            x, y, tasks = self.agem.buffer.sample(self.options.sample_size, draws, features)
-            return x if features is not None else preparation(x, augmentation), y, tasks
+    def draw(self, steps: int) -> dict[str, Tensor]:
+        return {**super().draw(steps), **(self.replay.draw(steps) if self.replay else {})}
 
-        self.agem.sample_from_memory = sample
-        self.seen = SimpleNamespace(
-            model=model, optimizer=self.optimizer, device=self.device, _criterion=self._criterion
-        )
+    def forward(self) -> Tensor:
+        if self.is_training and self.replay is not None:
+            features, y, tasks = self.replay.batch(self.drawn)
+            loss = self._criterion(self.model.back(features, tasks), y)
+            self.reference = torch.autograd.grad(loss, self.reached, materialize_grads=True)
+        return super().forward()
 
-    def _before_training_iteration(self, **kwargs: Any) -> None:
-        super()._before_training_iteration(**kwargs)  # the cost meter begins to count
-        self.agem.before_training_iteration(self.seen)
-
-    def _after_backward(self, **kwargs: Any) -> None:
-        self.agem.after_backward(self.seen)
-        super()._after_backward(**kwargs)
+    def backward(self) -> None:
+        """The gradient g, projected where it goes against the memory's r; both stay on the device."""
+        super().backward()
+        if self.replay is None:
+            return
+        gradients = [parameter.grad for parameter in self.reached]
+        g, r = (torch.cat([part.flatten() for part in parts]) for parts in (gradients, self.reference))
+        share = g.dot(r).clamp(max=0) / r.dot(r).clamp(min=torch.finfo(r.dtype).tiny)
+        torch._foreach_sub_(gradients, torch._foreach_mul(self.reference, share))
 
     def finish_experience(self) -> None:
         """Stores some of the experience's images."""
         images = images_of(self.experience)
-        self.agem.buffer.capacity = self.options.patterns_per_experience * (self.experiences_learned + 1)
-        self.agem.buffer.update(
-            images.labels, images.tasks, lambda rows: self.read(images, rows), self.generator("buffer")
-        )
+        self.buffer.capacity = self.options.patterns_per_experience * (self.experiences_learned + 1)
+        self.buffer.update(images.labels, images.tasks, lambda rows: self.read(images, rows), self.generator("buffer"))
 
     def state(self) -> dict[str, Any]:
-        return {**super().state(), "buffer": self.agem.buffer.state()}
+        return {**super().state(), "buffer": self.buffer.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
         super().restore(state)
-        self.agem.buffer.restore(state["buffer"], self.device)
+        self.buffer.restore(state["buffer"], self.device)
 
     def kept_tensors(self) -> Iterable[Tensor]:
-        buffer = self.agem.buffer
-        return [*super().kept_tensors(), buffer.x, buffer.y, buffer.tasks]
-
-
-class _PluginWithBuffer(AGEMPlugin):
-    """Avalanche's plugin with images on the device in place of data sets that it would load image by image."""
-
-    sample_from_memory: Any
-    buffers: Any
-
-    def __init__(self, patterns_per_experience: int, sample_size: int) -> None:
-        super().__init__(patterns_per_experience, sample_size)
-        self.buffers = self.buffer = BalancedBuffer(0)
+        return [*super().kept_tensors(), self.buffer.x, self.buffer.y, self.buffer.tasks]

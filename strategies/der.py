@@ -1,29 +1,27 @@
 """DER: fine-tuning with stored images and what the network once said of them; with beta > 0 DER++.
 
-Source: Buzzega et al., "Dark Experience for General Continual Learning", NeurIPS 2020. The method is Avalanche's `DER`.
+Source: Buzzega et al., "Dark Experience for General Continual Learning", NeurIPS 2020. The loss is that of
+Avalanche's `DER`.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from avalanche.training.supervised.der import DER as AvalanchesDER  # noqa: N811 - a class
 from torch import Tensor
 from torch.nn import functional as F
 
 from clhyper.backbones import Backbone
 from clhyper.backbones.heads import HeadedModel
-from clhyper.data.augmentation import Preparation
 from clhyper.data.buffer import BalancedBuffer
 from clhyper.data.stream import images_of
+from clhyper.engine.replay import Replay
 from clhyper.errors import require
 from strategies.naive import Naive
 from strategies.naive import Options as NaiveOptions
 
 __all__ = ["DER"]
-
-_UNUSED = -1e4  # a probability of 0 like -inf, but its difference from itself is 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +43,7 @@ class Options(NaiveOptions):
             require(getattr(self, name) >= least, f"{name} {getattr(self, name)}: at least {least}")
 
 
-class DER(Naive, AvalanchesDER):
+class DER(Naive):
     """Fine-tuning, trained on
 
         L = CE(h_omega(g_phi(x)), y) + alpha * mean((z - z*)^2) + beta * CE(z, y_z)
@@ -57,12 +55,7 @@ class DER(Naive, AvalanchesDER):
     """
 
     Options = Options
-    batch_logits: Tensor
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.alpha, self.beta = self.options.alpha, self.options.beta
-        self.storage_policy = _Storage()
+    replay: Replay | None = None
 
     def make_model(self, backbone: Backbone) -> HeadedModel:
         self.buffer = BufferWithLogits(self.options.buffer_size)
@@ -73,35 +66,33 @@ class DER(Naive, AvalanchesDER):
         return {*super().trained_tasks(), *self.buffer.tasks.tolist()}
 
     def prepare_experience(self) -> None:
-        self.batch_size_mem = max(1, min(self.options.replay_batch_size, len(self.buffer)))
-        preparation = images_of(self.experience).preparation
-        features = (
-            self.front_features(self.buffer.x, preparation) if self.trains_on_features and len(self.buffer) else None
-        )
-        self.replay_loader = self._replays(preparation, features) if len(self.buffer) else None
+        self.replay = None
+        if len(self.buffer):
+            self.replay = Replay(self, self.buffer, self.options.replay_batch_size)
+            logits = self.replay.padded(_widened(self.buffer.logits, self.model.stack.width))
+            self.logits, self.unknown = logits.nan_to_num(neginf=0.0), ~logits.isfinite()
 
-    def _replays(self, preparation: Preparation, features: Tensor | None) -> Iterator[tuple[Tensor, ...]]:
-        """Stored images as the new ones come, with labels, tasks and logits; without end."""
-        draws, augmentation = self.generator("replay"), self.generator("replay augmentation", self.device)
-        while True:
-            rows = torch.randperm(len(self.buffer), generator=draws)[: self.batch_size_mem].to(self.device)
-            x = preparation(self.buffer.x[rows], augmentation) if features is None else features[rows]
-            yield x, self.buffer.y[rows], self.buffer.tasks[rows], self.buffer.logits[rows]
-
-    @property
-    def batch_tasks(self) -> Tensor | int:
-        return self.mb_task_id if self.is_training and self.replay_loader else super().batch_tasks
+    def draw(self, steps: int) -> dict[str, Tensor]:
+        return {**super().draw(steps), **(self.replay.draw(steps) if self.replay else {})}
 
     def forward(self) -> Tensor:
-        logits = super().forward()
-        if not self.is_training or not self.replay_loader:
-            return logits
-        logits = logits.masked_fill(logits == -torch.inf, _UNUSED)
-        stored = _widened(self.batch_logits, logits.shape[1])
-        self.batch_logits = torch.where(stored.isfinite(), stored, logits[: len(stored)].detach())
-        return logits
+        if not self.is_training or self.replay is None:
+            return super().forward()
+        new = self.batch_features()
+        stored, self.stored_labels, tasks = self.replay.batch(self.drawn)
+        logits = self.model.back(torch.cat([stored, new]), torch.cat([tasks, self.mb_task_id]))
+        self.now = logits[: len(stored)]
+        return logits[len(stored) :]
 
-    def store_examples(self) -> None:
+    def criterion(self) -> Tensor:
+        loss = super().criterion()
+        if not self.is_training or self.replay is None:
+            return loss
+        rows = self.drawn["replay"]
+        distance = (self.now - self.logits[rows]).masked_fill(self.unknown[rows], 0).square().mean()
+        return loss + self.options.alpha * distance + self.options.beta * self._criterion(self.now, self.stored_labels)
+
+    def finish_experience(self) -> None:
         """Stores some of the experience's images and their logits."""
         images = images_of(self.experience)
 
@@ -157,15 +148,6 @@ class BufferWithLogits(BalancedBuffer):
     def restore(self, state: dict[str, Any], device: torch.device) -> None:
         super().restore(state, device)
         self.logits = state["logits"].to(device)
-
-
-class _Storage:
-    """What Avalanche's DER asks of a storage policy; without a `buffer` of its kind it makes no loader."""
-
-    buffer = ()
-
-    def update(self, strategy: DER, **kwargs: Any) -> None:
-        strategy.store_examples()
 
 
 def _widened(logits: Tensor, width: int) -> Tensor:

@@ -1,23 +1,19 @@
 """EWC: fine-tuning with every weight held to where earlier experiences left it, by its importance for them.
 
 Source: Kirkpatrick et al., "Overcoming catastrophic forgetting in neural networks", PNAS 2017; online mode: Schwarz et
-al., "Progress & Compress", ICML 2018. The method is Avalanche's `EWCPlugin`.
+al., "Progress & Compress", ICML 2018. The loss is that of Avalanche's `EWCPlugin`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from avalanche.training.plugins import EWCPlugin
-from avalanche.training.utils import ParamData, copy_params_dict
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from clhyper.backbones import Backbone
 from clhyper.backbones.heads import HeadedModel
-from clhyper.backbones.model import OnFeatures
-from clhyper.data.batches import Batches
+from clhyper.backbones.model import classes_by_task
 from clhyper.data.stream import images_of
 from clhyper.errors import require
 from strategies.naive import Naive
@@ -57,88 +53,124 @@ class EWC(Naive):
     Fisher information squares each image's), taken in evaluation mode on images without augmentation (ours). In online
     mode there is one F = decay * F + F_s, and the last theta_s. Only what an experience trained is kept: a frozen front
     and idle heads can't move.
+
+    The sum over experiences is kept as one: with F = sum_s F_s and m = sum_s F_s theta_s / F, it equals
+    sum_i F_i (theta_i - m_i)^2 and a constant (ours: the same loss, at a cost that doesn't grow with experiences).
     """
 
     Options = Options
 
     def make_model(self, backbone: Backbone) -> HeadedModel:
-        online = self.options.mode == "online"
-        self.ewc = EWCPlugin(self.options.strength, self.options.mode, self.options.decay if online else None)
+        self.importances: dict[str, Tensor] = {}
+        self.centres: dict[str, Tensor] = {}
+        self.constant = torch.zeros(())
         return super().make_model(backbone)
 
     def prepare_experience(self) -> None:
-        """Widens what is kept of a head that got new outputs: of these nothing is important yet."""
-        for of_all in self._kept().values():
-            for one in of_all.values():
-                for name, parameter in self.model.named_parameters():
-                    if name in one and len(one[name].data) < len(parameter):
-                        wide = torch.zeros_like(parameter)
-                        wide[: len(one[name].data)] = one[name].data
-                        one[name] = ParamData(name, init_tensor=wide, device=self.device)
+        """Lays out what the penalty is made of; of outputs that a head got just now nothing is important yet."""
+        self.constant = self.constant.to(self.device)
+        now, self.offset = dict(self.model.named_parameters()), self.constant
+        for name in self.importances:
+            for kept in (self.importances, self.centres):
+                kept[name] = _widened(kept[name], now[name])
+            if not now[name].requires_grad:
+                self.offset = self.offset + _penalty(self.importances[name], now[name].detach(), self.centres[name])
+        moving = [name for name in self.importances if now[name].requires_grad and self.options.strength]
+        self.held = [now[name] for name in moving]
+        if moving:
+            self.flat_importances, self.flat_centres = (
+                torch.cat([kept[name].flatten() for name in moving]) for kept in (self.importances, self.centres)
+            )
 
-    def _before_backward(self, **kwargs: Any) -> None:
-        self.ewc.before_backward(self)
-        super()._before_backward(**kwargs)
+    def criterion(self) -> Tensor:
+        loss = super().criterion()
+        if not self.is_training or not self.held:
+            return loss
+        with torch.no_grad():
+            distance = torch.cat([parameter.flatten() for parameter in self.held]) - self.flat_centres
+            self.pull = self.flat_importances * distance
+            penalty = self.pull.dot(distance) + self.offset
+        return loss + self.options.strength * penalty
+
+    def backward(self) -> None:
+        """The cross-entropy's gradient by autograd, and the penalty's, 2 lambda F (theta - m), added to it at once."""
+        super().backward()
+        if not self.held:
+            return
+        pulls = self.pull.split([parameter.numel() for parameter in self.held])
+        for parameter in self.held:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        gradients = [parameter.grad for parameter in self.held]
+        pulls = [pull.view_as(parameter) for pull, parameter in zip(pulls, self.held, strict=True)]
+        torch._foreach_add_(gradients, pulls, alpha=2 * self.options.strength)
 
     def finish_experience(self) -> None:
         """Takes the importances of what can move, and its values."""
-        now, online = self.experiences_learned, self.options.mode == "online"
-        model = OnFeatures(self.model) if self.trains_on_features else self.model
-        named = self.ewc.compute_importances(
-            model, self._criterion, self.optimizer, _WholeBatches(self), self.device, self.train_mb_size
-        )
-        importances = {name.removeprefix("model."): importance for name, importance in named.items()}
-        held = {  # the online sum has to have the same heads each time
-            name
-            for name, parameter in self.model.named_parameters()
-            if parameter.requires_grad or (online and name.startswith("heads."))
-        }
-        self.ewc.update_importances({name: importances[name] for name in importances if name in held}, now)
-        self.ewc.saved_params[now] = {n: value for n, value in copy_params_dict(self.model).items() if n in held}
-        if online:
-            self.ewc.saved_params.pop(now - 1, None)
+        new, online = self._new_importances(), self.options.mode == "online"
+        for name, parameter in self.model.named_parameters():
+            value = parameter.detach()
+            kept = self.importances.get(name, torch.zeros_like(value))
+            if online and (name in new or name in self.importances):
+                self.importances[name] = self.options.decay * kept + new.get(name, 0.0)
+                self.centres[name] = value.clone()
+            elif name in new:
+                centre, total = self.centres.get(name, value), kept + new[name]
+                share = torch.where(total > 0, new[name] / total, 0.0)
+                self.constant = self.constant + _penalty(kept * share, value, centre)
+                self.importances[name], self.centres[name] = total, torch.lerp(centre, value, share)
 
-    def _kept(self) -> dict[str, Any]:
-        return {"importances": self.ewc.importances, "saved_params": self.ewc.saved_params}
+    def _new_importances(self) -> dict[str, Tensor]:
+        """Of what can move: the mean over batches, in order, of the squared gradient of the batch's mean loss."""
+        moving = {name: parameter for name, parameter in self.model.named_parameters() if parameter.requires_grad}
+        sums = [torch.zeros_like(parameter) for parameter in moving.values()]
+        count = 0
+        self.model.eval()
+        for features, y, tasks in self._in_order():
+            loss = self._criterion(self.model.back(features, tasks), y)
+            gradients = torch.autograd.grad(loss, list(moving.values()), materialize_grads=True)
+            torch._foreach_addcmul_(sums, gradients, gradients)
+            count += 1
+        self.model.train()
+        torch._foreach_div_(sums, count)
+        return dict(zip(moving, sums, strict=True))
+
+    def _in_order(self) -> Iterator[tuple[Tensor, Tensor, Tensor | int]]:
+        """The experience's images once in batches, not augmented, as the front's features; with labels and tasks."""
+        images, size = images_of(self.experience), self.train_mb_size
+        tasks = list(classes_by_task(self.experience))
+        features = (
+            self.model.features(images.preparation.normalise(self.read(images, rows)))
+            for rows in torch.arange(len(images.labels)).split(size)
+        )
+        batches = getattr(self.dataloader, "batches", None)
+        if batches is not None and batches.are_features and not batches.views:
+            features = batches.x.in_order(size)
+        y, of = images.labels.to(self.device).split(size), images.tasks.to(self.device).split(size)
+        for x, labels, task_ids in zip(features, y, of, strict=True):
+            yield x, labels, tasks[0] if len(tasks) == 1 else task_ids
 
     def state(self) -> dict[str, Any]:
-        kept = {
-            kind: [[s, {name: value.data for name, value in of_one.items()}] for s, of_one in of_all.items()]
-            for kind, of_all in self._kept().items()
-        }
+        kept = {"importances": self.importances, "centres": self.centres, "constant": self.constant}
         return {**super().state(), **kept}
 
     def restore(self, state: dict[str, Any]) -> None:
         super().restore(state)
-        for kind, of_all in self._kept().items():
-            of_all.clear()
-            for s, tensors in state[kind]:
-                of_all[s] = {
-                    name: ParamData(name, init_tensor=value.to(self.device), device=self.device)
-                    for name, value in tensors.items()
-                }
+        self.constant = state["constant"].to(self.device)
+        self.importances, self.centres = (
+            {name: value.to(self.device) for name, value in state[kept].items()} for kept in ("importances", "centres")
+        )
 
     def kept_tensors(self) -> Iterable[Tensor]:
-        kept = [value.data for of_all in self._kept().values() for one in of_all.values() for value in one.values()]
+        kept = [*self.importances.values(), *self.centres.values(), self.constant]
         return [*super().kept_tensors(), *kept]
 
 
-class _WholeBatches(Dataset[list[Tensor]]):
-    """What an experience was trained on, not augmented, as a data set that a loader asks for whole batches."""
+def _widened(kept: Tensor, like: Tensor) -> Tensor:
+    """Rows of zeros for the outputs that a head got since."""
+    missing = len(like) - len(kept)
+    return torch.cat([kept, kept.new_zeros(missing, *kept.shape[1:])]) if missing else kept
 
-    def __init__(self, strategy: EWC) -> None:
-        self.images, self.strategy = images_of(strategy.experience), strategy
 
-    def __len__(self) -> int:
-        return len(self.images.labels)
-
-    def __getitems__(self, rows: list[int]) -> list[Tensor]:
-        chosen, loaded, device = torch.tensor(rows), self.strategy.dataloader, self.strategy.device
-        x = loaded.x[chosen] if isinstance(loaded, Batches) else self.strategy.read(self.images, chosen)
-        if not self.strategy.trains_on_features:
-            x = self.images.preparation.normalise(x)
-        return [x, self.images.labels[chosen].to(device), self.images.tasks[chosen].to(device)]
-
-    @staticmethod
-    def collate_fn(batch: list[Tensor]) -> list[Tensor]:
-        return batch
+def _penalty(importances: Tensor, weights: Tensor, centres: Tensor) -> Tensor:
+    return (importances * (weights - centres).square()).sum()

@@ -16,6 +16,7 @@ from clhyper.backbones.heads import HeadedModel
 from clhyper.data.buffer import BalancedBuffer
 from clhyper.data.stream import images_of
 from clhyper.engine import Strategy
+from clhyper.engine.replay import Replay
 from clhyper.errors import require
 from clhyper.options import DepthOptions, TrainingOptions
 
@@ -59,6 +60,7 @@ class LatentReplay(Strategy):
     """
 
     Options: ClassVar[type[Any]] = Options
+    replay: Replay | None = None
 
     def make_model(self, backbone: Backbone) -> HeadedModel:
         self.buffer = BalancedBuffer(self.options.buffer_size)
@@ -69,23 +71,25 @@ class LatentReplay(Strategy):
         return {*super().trained_tasks(), *self.buffer.tasks.tolist()}
 
     def prepare_experience(self) -> None:
-        self.draws = self.generator("replay")
-        self.augmentation = self.generator("replay augmentation", self.device)
-        self.preparation = images_of(self.experience).preparation
+        self.replay = None
+        if len(self.buffer):
+            self.replay = Replay(self, self.buffer, self.options.replay_batch_size, self.freeze_depth > 0)
+
+    def draw(self, steps: int) -> dict[str, Tensor]:
+        return {**super().draw(steps), **(self.replay.draw(steps) if self.replay else {})}
 
     def forward(self) -> Tensor:
-        if not self.is_training or not len(self.buffer):
+        if not self.is_training or self.replay is None:
             return super().forward()
         new = self.batch_features()
-        x, self.stored_labels, stored_tasks = self.buffer.sample(self.options.replay_batch_size, self.draws)
-        stored = x.to(new.dtype) if self.freeze_depth else self.preparation(x, self.augmentation)
-        logits = self.model.back(torch.cat([new, stored]), torch.cat([self.mb_task_id, stored_tasks]))
+        stored, self.stored_labels, tasks = self.replay.batch(self.drawn)
+        logits = self.model.back(torch.cat([new, stored]), torch.cat([self.mb_task_id, tasks]))
         self.stored_logits = logits[len(new) :]
         return logits[: len(new)]
 
     def criterion(self) -> Tensor:
         loss = super().criterion()
-        if self.is_training and len(self.buffer):
+        if self.is_training and self.replay is not None:
             loss = loss + self.options.replay_weight * self._criterion(self.stored_logits, self.stored_labels)
         return loss
 
@@ -99,6 +103,7 @@ class LatentReplay(Strategy):
                 x = self.front_features(x, images.preparation).to(getattr(torch, self.options.stored_as))
             return x
 
+        self.replay = None
         if self.options.buffer_size:
             self.buffer.update(images.labels, images.tasks, read, self.generator("buffer"))
 

@@ -1,6 +1,7 @@
 """LwF: fine-tuning that keeps what the previous network says of the new images; stores no images.
 
-Source: Li and Hoiem, "Learning without Forgetting", ECCV 2016. The loss is Avalanche's `LearningWithoutForgetting`.
+Source: Li and Hoiem, "Learning without Forgetting", ECCV 2016. The loss is that of Avalanche's
+`LearningWithoutForgetting`.
 """
 
 import copy
@@ -8,17 +9,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from avalanche.models import MultiTaskModule
-from avalanche.training.regularization import LearningWithoutForgetting
+import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from clhyper.backbones import Backbone
-from clhyper.backbones.heads import HeadedModel
 from clhyper.errors import require
 from strategies.naive import Naive
 from strategies.naive import Options as NaiveOptions
 
 __all__ = ["LwF"]
+
+_NEVER = -1e30  # a probability of 0 like -inf, but 0 times its logarithm is 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,51 +50,48 @@ class LwF(Naive):
     """
 
     Options = Options
-
-    def make_model(self, backbone: Backbone) -> HeadedModel:
-        self.lwf = LearningWithoutForgetting(self.options.alpha, self.options.temperature)
-        return super().make_model(backbone)
+    distils = False
 
     def trained_tasks(self) -> Iterable[int]:
         """The experience's tasks and all earlier ones, whose heads are distilled."""
-        return {*super().trained_tasks(), *self.lwf.prev_classes_by_task}
+        return self.model.classes_of
+
+    def check_model_and_optimizer(self, **kwargs: Any) -> None:
+        self.earlier = {task: list(classes) for task, classes in self.model.classes_of.items()}
+        super().check_model_and_optimizer(**kwargs)
+
+    def prepare_experience(self) -> None:
+        """Copies the network, which still is what the previous experience left."""
+        self.distils = bool(self.earlier)
+        if not self.distils:
+            return
+        self.previous_body = copy.deepcopy(self.model.body).train().requires_grad_(False)
+        for module in self.previous_body.modules():
+            if hasattr(module, "track_running_stats"):
+                module.track_running_stats = False  # only the batch's count
+        stack = self.model.stack
+        self.previous_heads = [tensor.detach() for tensor in stack.tensors()]
+        distilled = stack.chosen(self.earlier)
+        self.not_distilled, self.is_earlier = ~distilled, distilled.any(dim=1, keepdim=True)
 
     def forward(self) -> Tensor:
-        if not self.is_training or self.lwf.prev_model is None:
+        if not self.is_training or not self.distils:
             return super().forward()
-        self.features = self.batch_features()
-        hidden = self.model.body(self.features)
-        self.outputs = {task: self.model.heads[str(task)](hidden) for task in self.lwf.prev_classes_by_task}
-        return self.model.classify(hidden, self.batch_tasks)
+        features, stack = self.batch_features(), self.model.stack
+        outputs = stack(self.model.body(features))
+        with torch.no_grad():
+            said = F.linear(self.previous_body(features), *self.previous_heads).view_as(outputs)
+        self.now, self.before = self._scores(outputs), self._scores(said)
+        return stack.own(outputs, self.mb_task_id)
 
     def criterion(self) -> Tensor:
         loss = super().criterion()
-        if self.is_training and self.lwf.prev_model is not None:
-            loss = loss + self.lwf(self.features, self.mb_output, lambda features: self.outputs)
+        if self.is_training and self.distils:
+            target = self.before.softmax(dim=2) * self.is_earlier
+            distance = F.kl_div(self.now.log_softmax(dim=2), target, reduction="sum") / len(target)
+            loss = loss + self.options.alpha * distance
         return loss
 
-    def finish_experience(self) -> None:
-        self._remember()
-
-    def restore(self, state: dict[str, Any]) -> None:
-        super().restore(state)
-        if self.experiences_learned:
-            self._remember()
-
-    def _remember(self) -> None:
-        """Takes the network as it is for the previous one."""
-        self.lwf.prev_model = _EveryHead(self.model)
-        self.lwf.prev_classes_by_task = {task: set(classes) for task, classes in self.model.classes_of.items()}
-
-
-class _EveryHead(MultiTaskModule):
-    """A copy of a network after its front, as Avalanche asks for it: outputs (batch, classes) of each task's head."""
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.body, self.heads = copy.deepcopy(model.body), copy.deepcopy(model.heads)
-        self.train().requires_grad_(False)
-
-    def forward(self, features: Tensor, task_labels: None) -> dict[int, Tensor]:
-        hidden = self.body(features)
-        return {int(task): head(hidden) for task, head in self.heads.items()}
+    def _scores(self, outputs: Tensor) -> Tensor:
+        """Every head's outputs (batch, room, width) over the temperature, none for what isn't distilled."""
+        return (outputs / self.options.temperature).masked_fill(self.not_distilled, _NEVER)

@@ -5,18 +5,18 @@ arXiv 2306.10724. The regulariser is von Oswald et al., "Continual learning with
 the chunked generator.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
 import torch
+from torch import Tensor, nn
+from torch.func import functional_call
 
 from clhyper.backbones import Backbone, split
 from clhyper.backbones.model import classes_by_task
 from clhyper.engine import Strategy
 from clhyper.errors import require
-from clhyper.hypernetworks import GENERATORS
+from clhyper.hypernetworks import GENERATORS, Hypernetwork
 from clhyper.hypernetworks.model import GeneratedModel
 from clhyper.options import DepthOptions, Norm, TrainingOptions
 
@@ -82,6 +82,17 @@ class Options(HypernetworkOptions, DepthOptions):
     """Hyperparameters of a partial hypernetwork."""
 
 
+class _Drift(nn.Module):
+    """The drift as a module, which `functional_call` can evaluate at other parameters than the hypernetwork's own."""
+
+    def __init__(self, hypernetwork: Hypernetwork) -> None:
+        super().__init__()
+        self.hypernetwork = hypernetwork
+
+    def forward(self, snapshot: Any, tasks: Tensor | None) -> Tensor:
+        return self.hypernetwork.drift(snapshot, tasks)
+
+
 class PartialHypernetwork(Strategy):
     """Front g_phi frozen after the first experience, back h_omega generated, trained on
 
@@ -108,39 +119,43 @@ class PartialHypernetwork(Strategy):
         earlier = [number for number in range(hypernetwork.tasks) if number not in present]
         self.snapshot = hypernetwork.snapshot(torch.tensor(earlier)) if earlier and self.options.beta else None
         self.earlier_tasks = len(earlier)
+        self.drift_tasks = min(self.options.drift_tasks or len(earlier), len(earlier))
+        like = next(hypernetwork.parameters())
+        self.drift_weight = like.new_tensor(self.options.beta / max(self.drift_tasks, 1))
         self.draws = self.generator("drift")
+
+    def draw(self, steps: int) -> dict[str, Tensor]:
+        """Adds the earlier tasks that the drift is averaged over, by position, if not all of them: (steps, tasks)."""
+        drawn = super().draw(steps)
+        if self.snapshot is not None and self.drift_tasks < self.earlier_tasks:
+            orders = [torch.randperm(self.earlier_tasks, generator=self.draws) for _ in range(steps)]
+            drawn["drift"] = torch.stack(orders)[:, : self.drift_tasks]
+        return drawn
 
     def backward(self) -> None:
         """Gradient of the cross-entropy at psi plus that of the drift at psi'."""
         super().backward()
         if self.snapshot is None:
             return
-        drawn = None
-        count = self.earlier_tasks
-        if self.options.drift_tasks is not None and self.options.drift_tasks < count:
-            count = self.options.drift_tasks
-            drawn = torch.randperm(self.earlier_tasks, generator=self.draws)[:count]
-        with self._stepped_ahead():
-            drift = self.model.hypernetwork.drift(self.snapshot, drawn)
-            (self.options.beta / count * drift).backward()
+        generator = _Drift(self.model.hypernetwork)
+        moved = {name: p for name, p in generator.named_parameters() if p.grad is not None}
+        ahead = self._stepped_ahead(moved) if self.options.lookahead else {}
+        drift = functional_call(generator, ahead, (self.snapshot, self.drawn.get("drift")))
+        (self.drift_weight * drift).backward()
+        reached = [(moved[name].grad, p.grad) for name, p in ahead.items() if p.grad is not None]
+        if reached:
+            gradients, further = zip(*reached, strict=True)
+            torch._foreach_add_(gradients, further)
 
-    @contextmanager
-    def _stepped_ahead(self) -> Iterator[None]:
-        """Inside, the hypernetwork is at psi' = psi - lr * grad (with look-ahead); afterwards at psi, bit for bit."""
-        if not self.options.lookahead:
-            yield
-            return
-        moved = [p for p in self.model.hypernetwork.parameters() if p.grad is not None]
-        before = [p.detach().clone() for p in moved]
-        with torch.no_grad():
-            for parameter in moved:
-                parameter.sub_(self.options.learning_rate * parameter.grad)
-        try:
-            yield
-        finally:
-            with torch.no_grad():
-                for parameter, value in zip(moved, before, strict=True):
-                    parameter.copy_(value)
+    @torch.no_grad()
+    def _stepped_ahead(self, moved: dict[str, Any]) -> dict[str, Tensor]:
+        """psi' = psi - lr * grad, for the parameters that have a gradient; psi itself stays."""
+        if not moved:
+            return {}
+        rate = self.optimizer.param_groups[0]["lr"]
+        steps = torch._foreach_mul([p.grad for p in moved.values()], rate)
+        ahead = torch._foreach_sub(list(moved.values()), steps)
+        return {name: p.requires_grad_() for name, p in zip(moved, ahead, strict=True)}
 
     def finish_experience(self) -> None:
         self.snapshot = None

@@ -1,14 +1,16 @@
 """Ordinary networks for task streams: one back with a head a task, or a back of its own for every task."""
 
 import copy
+import itertools
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from clhyper.backbones.base import Backbone, split
+from clhyper.backbones.head_stack import HeadStack
 from clhyper.backbones.model import SplitModel, by_task
 
 
@@ -26,9 +28,11 @@ class HeadedModel(SplitModel):
         self.feature_size = backbone.feature_size
         self.body = back[:-1]
         self.heads = nn.ModuleDict()
+        self._stack: HeadStack | None = None
 
     def learn(self, task: int, new_classes: list[int]) -> None:
         """Adds the task's head, or widens it: rows of classes it had stay as they are."""
+        self._stack = None
         width = max(self.classes_of[task]) + 1
         before: Any = self.heads[str(task)] if str(task) in self.heads else None  # noqa: SIM401 - has no get
         if before is not None and before.out_features >= width:
@@ -41,12 +45,33 @@ class HeadedModel(SplitModel):
                 head.bias[: before.out_features] = before.bias
         self.heads[str(task)] = head
 
+    def focus(self, tasks: Iterable[int]) -> None:
+        super().focus(tasks)
+        heads: Any = self.heads
+        self._stack = HeadStack({task: heads[str(task)] for task in self.classes_of}, self.classes_of)
+
+    def trained_parameters(self) -> Iterator[nn.Parameter]:
+        return itertools.chain(super().trained_parameters(), self.stack.spare)
+
+    @property
+    def stack(self) -> HeadStack:
+        """All heads side by side, for training; made by `focus`."""
+        assert self._stack is not None
+        return self._stack
+
     def back(self, features: Tensor, tasks: Tensor | int) -> Tensor:
         return self.classify(self.body(features), tasks)
 
     def classify(self, hidden: Tensor, tasks: Tensor | int) -> Tensor:
-        """Logits (batch, classes) from what the body makes of features (batch, `feature_size`)."""
-        return by_task(hidden, tasks, lambda rows, task: self.masked(self.heads[str(task)](rows), task))
+        """Logits (batch, classes) from what the body makes of features (batch, `feature_size`).
+
+        Training applies every head to every row, which takes one product and no look at the tasks.
+        """
+        if len(self.classes_of) == 1:
+            (tasks,) = self.classes_of
+        if isinstance(tasks, int) or not self.training or self._stack is None:
+            return by_task(hidden, tasks, lambda rows, task: self.masked(self.heads[str(task)](rows), task))
+        return self.stack.own(self.stack(hidden), tasks)
 
     def plain_back(self, task: int) -> nn.Sequential:
         return nn.Sequential(OrderedDict([*self.body.named_children(), ("classifier", self.heads[str(task)])]))

@@ -3,7 +3,7 @@
 import copy
 from abc import abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from avalanche.models import MultiTaskModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from clhyper.backbones.folded import folded
 from clhyper.errors import UserError, require
 
 
@@ -28,6 +29,9 @@ class SplitModel(MultiTaskModule):
         self.front = front
         self.front_frozen = False
         self.classes_of: dict[int, list[int]] = {}
+        self._folded: tuple[nn.Module, torch.device, list[int]] | None = None  # a tuple's module is no part of this one
+        self._folded_from: list[Tensor] = []
+        self._unused: dict[tuple[int, int, int, torch.device], Tensor] = {}
 
     def freeze_front(self) -> None:
         """From now on the front neither learns nor moves its statistics: it stays in evaluation mode."""
@@ -62,6 +66,16 @@ class SplitModel(MultiTaskModule):
             for tensor in self.task_tensors(task):
                 if isinstance(tensor, nn.Parameter):
                     tensor.requires_grad_(task in wanted)
+            if task in wanted:  # made now: a copy to the device has no place in a captured step
+                self._mask(task, self.outputs(task), next(self.parameters()).device)
+
+    def trained_parameters(self) -> Iterator[nn.Parameter]:
+        """What the optimizer updates."""
+        return (parameter for parameter in self.parameters() if parameter.requires_grad)
+
+    def outputs(self, task: int) -> int:
+        """How many outputs the task's classifier has, those included that are none of its classes."""
+        return max(self.classes_of[task]) + 1
 
     def knows(self, experience: Any) -> bool:
         """Whether all of the experience's classes have outputs."""
@@ -74,9 +88,21 @@ class SplitModel(MultiTaskModule):
         return self.back(self.features(x), task_labels)
 
     def features(self, x: Tensor) -> Tensor:
-        """What the front makes of images; without a graph once it is frozen."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.front_frozen):
+        """What the front makes of images; without a graph once it is frozen, and then by a folded copy of it."""
+        if not self.front_frozen:
             return self.front(x)
+        with torch.no_grad():
+            return self.folded_front()(x)
+
+    def folded_front(self) -> nn.Module:
+        """The frozen front with its norms folded, made anew where the front has changed or moved; never stored."""
+        device = next(self.parameters()).device
+        versions = [tensor._version for tensor in self._folded_from]
+        if self._folded is None or (device, versions) != self._folded[1:]:
+            self._folded_from = list(self.front.state_dict(keep_vars=True).values())
+            versions = [tensor._version for tensor in self._folded_from]
+            self._folded = (folded(self.front), device, versions)
+        return self._folded[0]
 
     @abstractmethod
     def back(self, features: Tensor, tasks: Tensor | int) -> Tensor:
@@ -84,12 +110,18 @@ class SplitModel(MultiTaskModule):
 
     def masked(self, logits: Tensor, task: int) -> Tensor:
         """Outputs that are none of the task's classes are -inf."""
-        unused = sorted(set(range(logits.shape[1])) - set(self.classes_of[task]))
-        if not unused:
+        width = logits.shape[1]
+        if len(self.classes_of[task]) == width:
             return logits
-        mask = torch.zeros(logits.shape[1], dtype=torch.bool)
-        mask[unused] = True
-        return logits.masked_fill(mask.to(logits.device, non_blocking=True), -torch.inf)
+        return logits.masked_fill(self._mask(task, width, logits.device), -torch.inf)
+
+    def _mask(self, task: int, width: int, device: torch.device) -> Tensor:
+        """(width,): which outputs are none of the task's classes."""
+        classes = self.classes_of[task]
+        key = (task, width, len(classes), device)
+        if key not in self._unused:
+            self._unused[key] = torch.tensor([output not in classes for output in range(width)], device=device)
+        return self._unused[key]
 
     def state(self) -> dict[str, Any]:
         """Everything needed to rebuild the model on the same backbone: tensors, numbers, lists and dicts only."""
@@ -101,7 +133,7 @@ class SplitModel(MultiTaskModule):
 
     def restore(self, state: dict[str, Any]) -> None:
         """Puts back what `state` saved."""
-        self.classes_of = {}
+        self.classes_of, self._unused = {}, {}
         for task, classes in state["tasks"]:
             self.classes_of[task] = list(classes)
             self.learn(task, list(classes))

@@ -3,13 +3,26 @@
 from collections.abc import Collection
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
+from torch.nn import functional as F
 
 from clhyper.options import Norm
 
 _KINDS: dict[Norm, type[nn.Module]] = {"batch": nn.BatchNorm2d, "group": nn.GroupNorm, "instance": nn.InstanceNorm2d}
 _NORMS = tuple(_KINDS.values())
 _MOST_GROUPS = 8
+
+
+class InstanceNorm(nn.InstanceNorm2d):
+    """Instance norm as group norm with a group a channel: the same numbers in half as many operators."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.shape[2:].numel() == 1:
+            return super().forward(input)  # which refuses: one pixel has no deviation
+        if input.device.type == "cpu" and get_proxy_mode() is None:  # compiled, its format doesn't matter
+            input = input.contiguous()  # group norm is slow there in channels-last format
+        return F.group_norm(input, self.num_features, self.weight, self.bias, self.eps)
 
 
 def make_norm(kind: Norm, channels: int) -> nn.Module:
@@ -20,7 +33,7 @@ def make_norm(kind: Norm, channels: int) -> nn.Module:
     if kind == "batch":
         return nn.BatchNorm2d(channels)
     if kind == "instance":
-        return nn.InstanceNorm2d(channels, affine=True)
+        return InstanceNorm(channels, affine=True)
     groups = next(count for count in range(_MOST_GROUPS, 0, -1) if channels % count == 0)
     return nn.GroupNorm(groups, channels)
 

@@ -1,6 +1,7 @@
 """Slim ResNet-18: 3x3 stem without pooling, four stages of two basic blocks, 20 to 160 channels (nf = 20)."""
 
 from collections import OrderedDict
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,8 @@ __all__ = ["SlimResNet18"]
 
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions with batch norm, and a 1x1 convolution on the shortcut where the shape changes."""
+
+    norm_after: ClassVar = {"conv1": "norm1", "conv2": "norm2"}
 
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:
         super().__init__()

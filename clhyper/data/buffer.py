@@ -68,16 +68,6 @@ class BalancedBuffer:
         else:
             self.x, self.y, self.tasks = x, y.to(x.device), tasks.to(x.device)
 
-    def sample(
-        self, count: int, generator: torch.Generator, features: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """`count` examples, or all if there are fewer, drawn without replacement: (x, y, tasks).
-
-        features: (stored, ...), given in place of `x`.
-        """
-        rows = torch.randperm(len(self), generator=generator)[:count].to(self.y.device)
-        return (self.x if features is None else features)[rows], self.y[rows], self.tasks[rows]
-
     def state(self) -> dict[str, Any]:
         """Tensors and numbers that `restore` puts back."""
         seen = [[task, label, count] for (task, label), count in self.seen.items()]

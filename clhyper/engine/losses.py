@@ -12,10 +12,17 @@ class LossWatch:
     def __init__(self, device: torch.device) -> None:
         self._finite = torch.ones((), dtype=torch.bool, device=device)
         self._finite_steps = torch.zeros((), dtype=torch.long, device=device)
+        self.last = torch.zeros((), device=device)
+
+    def reset(self) -> None:
+        """Begins an epoch."""
+        self._finite.fill_(True)
+        self._finite_steps.zero_()
 
     def add(self, loss: Tensor) -> None:
         """Takes in the loss of one step."""
-        self._finite &= loss.detach().isfinite().all()
+        self.last.copy_(loss.detach().view(()))
+        self._finite &= self.last.isfinite()
         self._finite_steps += self._finite
 
     def check(self, experience: int, epoch: int, learning_rate: float) -> None:

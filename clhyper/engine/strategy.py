@@ -2,7 +2,8 @@
 
 import time
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
@@ -14,15 +15,19 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from clhyper.backbones import Backbone, set_norm, split
 from clhyper.backbones.model import SplitModel, classes_by_task
 from clhyper.data.augmentation import Preparation
-from clhyper.data.batches import Batches
+from clhyper.engine.engines import Engine
 from clhyper.engine.front import FrontFile, load_front
 from clhyper.engine.losses import LossWatch, check_finite
 from clhyper.engine.seeds import generator, seeded
+from clhyper.engine.steps import STEPS_AHEAD, DrawnSteps, Steps
+from clhyper.engine.supply import Supply
 from clhyper.errors import UserError
-from clhyper.options import TrainingOptions, build
+from clhyper.options import Loading, TrainingOptions, build
+from clhyper.threads import turns
 
 _OPTIMIZERS: dict[str, Any] = {"adam": Adam, "adamw": AdamW, "sgd": SGD}
-EVALUATION_BATCH = 500
+EVALUATION_BATCH = {"cpu": 100}
+"""images at once; elsewhere 500: a CPU's caches hold what so few leave between layers, a GPU is busy with so many"""
 
 
 class Strategy(SupervisedTemplate):
@@ -40,6 +45,10 @@ class Strategy(SupervisedTemplate):
         options: Hyperparameters; or give them one by one as keyword arguments.
         seed: Fixes everything random in training. The backbone's own initialisation is the caller's.
         device: Where to train.
+        engine: How steps are executed: eager (Avalanche's loop), captured (CUDA graphs), compiled (and captured, on a
+            GPU), or auto. Where plugins need Python between steps it is eager, and `notices` says so.
+        loading: Where images are: read whole to the device, or through a loader as they are used; auto: whole if they
+            fit, see `clhyper.data.memory`. The numbers are the same.
         plugins: Avalanche plugins.
         evaluator: Avalanche's evaluator, with its metrics and loggers; silent by default.
 
@@ -51,6 +60,7 @@ class Strategy(SupervisedTemplate):
     needs_task_labels: ClassVar[bool] = False
     depth_zero_of: ClassVar[str | None] = None
     offline: ClassVar[bool] = False
+    dataloader: Any
 
     def __init__(
         self,
@@ -59,6 +69,8 @@ class Strategy(SupervisedTemplate):
         *,
         seed: int = 0,
         device: torch.device | str = "cpu",
+        engine: str = "auto",
+        loading: Loading = "auto",
         plugins: Sequence[Any] | None = None,
         evaluator: EvaluationPlugin | None = None,
         **hyperparameters: Any,
@@ -66,6 +78,11 @@ class Strategy(SupervisedTemplate):
         self.options: Any = options or build(self.Options, type(self).__name__, hyperparameters)
         self.seed = seed
         self.loading_seconds = 0.0
+        self.compilation_seconds = 0.0
+        self.notices: list[str] = []
+        self.on_notice: Callable[[str], None] = lambda text: warnings.warn(text, RuntimeWarning, stacklevel=3)
+        self.drawn: dict[str, Tensor] = {}
+        self.engine = Engine(self, engine, torch.device(device))
         self.front_source = "first experience" if self.freeze_depth else "none"
         self.front_file: FrontFile | None = None
         front, back = split(backbone, self.freeze_depth)
@@ -83,11 +100,12 @@ class Strategy(SupervisedTemplate):
             optimizer=self._new_optimizer(backbone.parameters()),  # stands in until the first experience makes one
             train_mb_size=self.options.batch_size,
             train_epochs=self.options.epochs,
-            eval_mb_size=EVALUATION_BATCH,
+            eval_mb_size=EVALUATION_BATCH.get(torch.device(device).type, 500),
             device=device,
             plugins=plugins,
             evaluator=evaluator if evaluator is not None else _silent_evaluator(),
         )
+        self.supply = Supply(self, loading, STEPS_AHEAD if self.device.type == "cuda" else 1)
 
     def make_model(self, backbone: Backbone) -> SplitModel:
         """The strategy's model on the backbone; its norms are already those of the options."""
@@ -110,6 +128,14 @@ class Strategy(SupervisedTemplate):
 
     def prepare_experience(self) -> None:
         """Called before an experience's first epoch, when the model has room for it and the optimizer is made."""
+
+    def draw(self, steps: int) -> dict[str, Tensor]:
+        """What is random in the next `steps` training steps, but for batches and their augmentation, drawn ahead.
+
+        Each tensor, on the CPU, has one row a step; in a step, `drawn` has the step's rows, on the device.
+        """
+        del steps
+        return {}
 
     def trained_tasks(self) -> Iterable[int]:
         """Tasks whose own parameters the present experience trains."""
@@ -136,23 +162,36 @@ class Strategy(SupervisedTemplate):
 
     def train(self, experiences: Any, eval_streams: Any = None, **kwargs: Any) -> Any:
         try:
-            return super().train(experiences, eval_streams, **kwargs)
+            with turns.working():
+                return super().train(experiences, eval_streams, **kwargs)
         except BaseException:
-            for plugin in self.plugins:
-                getattr(plugin, "abandon", lambda: None)()
+            self.engine.abandon()
+            for plugin in self.plugins_with("abandon"):
+                plugin.abandon()
             raise
 
     def eval(self, experiences: Any, **kwargs: Any) -> Any:
         """Evaluates on the experiences whose classes have outputs; the others are left out."""
         wanted = experiences if isinstance(experiences, Iterable) else [experiences]
+        self.model.to(self.device)
         known = [experience for experience in wanted if self.model.knows(experience)]
-        return super().eval(known, **kwargs)
+        with turns.working():
+            return super().eval(known, **kwargs)
+
+    def model_adaptation(self, model: Any = None) -> Any:
+        if model is None and not self.is_training:  # nothing is added, and visiting every tensor takes a while
+            return self.model
+        return super().model_adaptation(model)
 
     def check_model_and_optimizer(self, **kwargs: Any) -> None:
         self._check_labels()
         with seeded(self.seed, self.experiences_learned):
             self.model = self.model_adaptation()
+        if self.device.type == "cuda":  # convolutions there want their weights so
+            self.model.to(memory_format=torch.channels_last)
         self.make_optimizer()
+        self._rates = [group["lr"] for group in self.optimizer.param_groups]
+        self._losses = LossWatch(self.device)
         self.prepare_experience()
 
     def _check_labels(self) -> None:
@@ -168,47 +207,43 @@ class Strategy(SupervisedTemplate):
         """A new optimizer over what is trained now: no momentum or gradient of what is frozen or idle remains."""
         self.model.focus(self.trained_tasks())
         self.model.zero_grad()
-        self.optimizer = self._new_optimizer(p for p in self.model.parameters() if p.requires_grad)
+        self.optimizer = self._new_optimizer(self.model.trained_parameters())
 
     def _new_optimizer(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
-        return _OPTIMIZERS[self.options.optimizer](list(parameters), lr=self.options.learning_rate, fused=True)
+        kind = self.options.optimizer
+        settings: dict[str, Any] = {"lr": self.options.learning_rate, "fused": True}
+        on_device = list(parameters)
+        if on_device and on_device[0].is_cuda:  # a captured step reads the learning rate where it is
+            settings["lr"] = torch.tensor(self.options.learning_rate, device=on_device[0].device)
+            if kind != "sgd":
+                settings["capturable"] = True
+        return _OPTIMIZERS[kind](on_device, **settings)
 
     def make_train_dataloader(self, **kwargs: Any) -> None:
         images = getattr(self.experience, "images", None)
         if images is None:
             whole = len(self.adapted_dataset) >= self.train_mb_size
             super().make_train_dataloader(shuffle=True, drop_last=whole, **kwargs)
+            self.dataloader = DrawnSteps(self, self.dataloader)
             return
-        x, y, tasks = self.read(images), images.labels.to(self.device), images.tasks.to(self.device)
-        order = self.generator("batches")
-        if self.model.front_frozen and self.freeze_depth and images.preparation.augmentation == "none":
-            features = self.front_features(x, images.preparation)
-            self.dataloader = Batches(features, y, tasks, self.train_mb_size, order=order, are_features=True)
-        else:
-            augmentation = self.generator("augmentation", self.device)
-            self.dataloader = Batches(
-                x, y, tasks, self.train_mb_size, lambda rows: images.preparation(rows, augmentation), order
-            )
+        self.dataloader = []  # frees the last experience's images before these are read
+        self.dataloader = Steps(self, self.supply.training(images), images.preparation)
 
     def make_eval_dataloader(self, **kwargs: Any) -> None:
         images = getattr(self.experience, "images", None)
         if images is None:
             super().make_eval_dataloader(**kwargs)
             return
-        x, y, tasks = (tensor.to(self.device) for tensor in (images.x(), images.labels, images.tasks))
-        self.dataloader = Batches(x, y, tasks, self.eval_mb_size, images.preparation.normalise)
+        self.dataloader = self.supply.evaluation(images)
 
     def read(self, images: Any, rows: Tensor | None = None) -> Tensor:
         """An experience's images, or those of some rows, on the device; the time it takes counts as loading."""
-        start = time.perf_counter()
-        x = images.x(rows).to(self.device)
-        self.loading_seconds += time.perf_counter() - start
-        return x
+        return self.supply.read(images, rows)
 
     @torch.no_grad()
     def front_features(self, x: Tensor, preparation: Preparation) -> Tensor:
         """What the frozen front makes of uint8 images, not augmented: float32 (images, ...)."""
-        return torch.cat([self.model.front(preparation.normalise(rows)) for rows in x.split(EVALUATION_BATCH)])
+        return torch.cat([self.model.features(preparation.normalise(rows)) for rows in x.split(self.eval_mb_size)])
 
     @property
     def batch_tasks(self) -> Tensor | int:
@@ -218,26 +253,93 @@ class Strategy(SupervisedTemplate):
 
     @property
     def trains_on_features(self) -> bool:
-        """Whether batches hold the frozen front's features, computed once an experience, in place of images."""
+        """Whether batches hold the frozen front's features, computed ahead, in place of images."""
         return getattr(self.dataloader, "are_features", False)
 
     def batch_features(self) -> Tensor:
-        """The front's features of the training batch, computed now or once an experience."""
+        """The front's features of the batch, computed now or ahead."""
         return self.mb_x if self.trains_on_features else self.model.features(self.mb_x)
 
     def forward(self) -> Tensor:
         """Logits (batch, classes) of the present batch."""
         return self.model.back(self.batch_features(), self.batch_tasks)
 
-    def _before_training_epoch(self, **kwargs: Any) -> None:
-        self._losses = LossWatch(self.device)
-        super()._before_training_epoch(**kwargs)
+    def training_epoch(self, **kwargs: Any) -> None:
+        if self.clock.train_exp_epochs == 0:
+            self.engine.choose(self.dataloader)
+        if self.engine.name == "eager" and not self.engine.tried:
+            super().training_epoch(**kwargs)
+        else:
+            self.engine.run_epoch(self.dataloader)
 
-    def _before_backward(self, **kwargs: Any) -> None:
-        super()._before_backward(**kwargs)  # plugins add to the loss
+    def step(self) -> None:
+        """One training step on `mbatch` and `drawn`: Avalanche's iteration without its hooks."""
+        self.optimizer.zero_grad()
+        self.mb_output = self.forward()
+        self.loss = self.criterion()
+        self.backward()
+        self.optimizer_step()
+
+    @property
+    def last_loss(self) -> Tensor:
+        """The loss of the last step that was taken: a scalar."""
+        return self._losses.last
+
+    def blocks_done(self, steps: int) -> bool:
+        """Told of steps that were taken without hooks; returns whether training was asked to stop."""
+        for counter in ("train_iterations", "train_exp_iterations", "train_epoch_iterations", "total_iterations"):
+            setattr(self.clock, counter, getattr(self.clock, counter) + steps)
+        for plugin in self.plugins_with("steps_taken"):
+            plugin.steps_taken(self, steps)
+        return self._stop_training
+
+    @contextmanager
+    def apart(self, what: str) -> Iterator[None]:
+        """What happens inside counts as `what` (loading or compilation), and not as training."""
+        plugins = self.plugins_with("pause")
+        for plugin in plugins:
+            plugin.pause(self)
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            if self.device.type == "cuda":
+                torch.cuda.current_stream(self.device).synchronize()
+            setattr(self, f"{what}_seconds", getattr(self, f"{what}_seconds") + time.perf_counter() - start)
+            for plugin in plugins:
+                plugin.resume(self)
+
+    def notice(self, text: str) -> None:
+        """Warns of something that was done otherwise than asked for, once, and keeps it in `notices`."""
+        if text not in self.notices:
+            self.notices.append(text)
+            self.on_notice(text)
+
+    def optimizer_step(self) -> None:
+        """Updates what is trained, and takes note of the loss."""
         self._losses.add(self.loss)
+        super().optimizer_step()
+
+    def _after_update(self, **kwargs: Any) -> None:
+        super()._after_update(**kwargs)
         if self.device.type == "cpu":  # elsewhere each look would wait for the device
             self._check_losses()
+
+    def plugins_with(self, method: str) -> list[Any]:
+        """Plugins that have a method which isn't one of Avalanche's hooks."""
+        return [plugin for plugin in self.plugins if hasattr(type(plugin), method)]
+
+    def _before_eval_exp(self, **kwargs: Any) -> None:
+        turns.rest()
+        super()._before_eval_exp(**kwargs)
+
+    def _before_training_epoch(self, **kwargs: Any) -> None:
+        self._losses.reset()
+        for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
+            if isinstance(rate, Tensor) and group["lr"] is not rate:  # a captured step reads it where it was
+                rate.fill_(float(group["lr"]))
+                group["lr"] = rate
+        super()._before_training_epoch(**kwargs)
 
     def _after_training_epoch(self, **kwargs: Any) -> None:
         self._check_losses()
@@ -247,10 +349,12 @@ class Strategy(SupervisedTemplate):
         self._losses.check(self.experiences_learned, self.clock.train_exp_epochs, self.options.learning_rate)
 
     def _after_training_exp(self, **kwargs: Any) -> None:
+        self.engine.end()
         check_finite(self.model.state_dict(), self.experiences_learned, self.options.learning_rate)
         if self.freeze_depth:
             self.model.freeze_front()
         self.finish_experience()
+        self.supply.release()
         super()._after_training_exp(**kwargs)
 
 

@@ -7,7 +7,7 @@ products and convolutions, functional calls included. Elementwise work (activati
 import statistics
 import time
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,6 +15,7 @@ from avalanche.core import SupervisedPlugin
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from clhyper.evaluation.counter import operation_counter
 from clhyper.evaluation.energy import EnergyMeter
 from clhyper.evaluation.memory import PeakMemory
 
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
 
 COSTS = {
     "train_macs": "multiply-accumulates of training, forward and backward",
-    "train_seconds": "seconds of training, device-synchronised, without evaluation and the loading of data",
+    "train_seconds": "seconds of training, device-synchronised, without evaluation, loading of data and compilation",
     "evaluation_seconds": "seconds of evaluation during the stream",
     "loading_seconds": "seconds of reading training images and taking them to the device",
+    "compilation_seconds": "seconds of finding out what training steps do, capturing and compiling them",
     "train_joules": "joules of training: of the whole GPU by NVML's counter, or of the processor packages by RAPL's",
     "peak_device_bytes": "peak memory on the device in training",
     "peak_host_bytes": "peak resident memory of the process in training",
@@ -37,7 +39,7 @@ COSTS = {
     "batch_ms": "milliseconds to predict one batch, weights generated",
     "bytes_per_task": "bytes that one more task adds, of its own",
 }
-_SUMMED = ("train_macs", "train_seconds", "evaluation_seconds", "loading_seconds")
+_SUMMED = ("train_macs", "train_seconds", "evaluation_seconds", "loading_seconds", "compilation_seconds")
 _PEAKS = ("peak_device_bytes", "peak_host_bytes")
 _REPEATS = 10
 
@@ -48,17 +50,22 @@ class CostMeter(SupervisedPlugin):
     """Measures an Avalanche strategy's training; `records` has one dict an experience, `total()` the whole stream.
 
     The first training step of each kind in an experience (batch shape and number of tasks) is executed under the
-    counter and multiplied; what happens between epochs and around them (features of the frozen front, snapshots,
-    filling of buffers) is counted as it happens. The counter slows the step that it watches, so the mean of the other
-    steps stands in for that one's seconds. A value that can't be had is None, and `reasons` in the record says why.
+    counter and multiplied; our strategies count steps that are taken without Avalanche's hooks, and the preparation of
+    their images, in the same way, and tell of them with `count_work`. What happens between epochs and around them
+    (features of the frozen front, snapshots, filling of buffers) is counted as it happens. The counter slows the step
+    that it watches, so the mean of the other steps stands in for that one's seconds. A value that can't be had is
+    None, and `reasons` in the record says why.
 
     Args:
-        runs_at_once: Runs that share the machine; energy is then None, since a counter can't tell them apart.
+        runs_at_once: Processes with runs that share the machine; energy is then None, since a counter can't tell them
+            apart.
+        lanes: The most runs side by side in this process since it was last asked; without it, one. Where there were
+            several, energy and peaks of memory are None.
     """
 
-    def __init__(self, runs_at_once: int = 1) -> None:
+    def __init__(self, runs_at_once: int = 1, lanes: Callable[[], int] | None = None) -> None:
         super().__init__()
-        self.runs_at_once = runs_at_once
+        self.runs_at_once, self.lanes = runs_at_once, lanes or (lambda: 1)
         self.records: list[Record] = []
         self.use: Record = {}
         self._counter: FlopCounterMode | None = None
@@ -66,9 +73,13 @@ class CostMeter(SupervisedPlugin):
 
     # Training
 
+    works_in_blocks = True
+
     def before_train_dataset_adaptation(self, strategy: Any, **kwargs: Any) -> None:
         self._synchronise(strategy)
-        self._peak = PeakMemory(strategy.device)
+        self.lanes()
+        supply = getattr(strategy, "supply", None)
+        self._peak = PeakMemory(strategy.device, lambda: supply.evaluation_bytes if supply else 0)
         self._energy = EnergyMeter(strategy.device, self.runs_at_once)
         self._macs_around = 0
         self._step_macs: dict[Hashable, int] = {}
@@ -76,7 +87,7 @@ class CostMeter(SupervisedPlugin):
         self._watched_seconds: list[float] = []
         self._evaluation_seconds = 0.0
         self._in_steps = 0.0
-        self._loaded = getattr(strategy, "loading_seconds", 0.0)
+        self._apart_before = _seconds_apart(strategy)
         self._open = True
         self._start = time.perf_counter()
         self._watch()
@@ -103,14 +114,43 @@ class CostMeter(SupervisedPlugin):
             self._watched_seconds.append(time.perf_counter() - self._step_start)
 
     def before_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
+        if self._counter is not None:
+            self._macs_around += self._unwatch()
         self._synchronise(strategy)
         self._epoch_start = time.perf_counter()
+        self._apart_in_epoch = sum(_seconds_apart(strategy).values())
+
+    def count_work(self, kind: Hashable, macs: int, times: int = 1) -> None:
+        """Adds work of a kind (`steps`: training steps) that was done `times` times without hooks between."""
+        self._macs_around += macs * times
+        if kind == "steps":
+            self._steps[kind] += times
+            self._step_macs[kind] = 0
 
     def after_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
         self._synchronise(strategy)
-        self._in_steps += time.perf_counter() - self._epoch_start
+        apart = sum(_seconds_apart(strategy).values()) - self._apart_in_epoch
+        self._in_steps += time.perf_counter() - self._epoch_start - apart
         self._energy.sample()
         if self._counter is None:
+            self._watch()
+
+    def pause(self, strategy: Any) -> None:
+        """What follows is no training: it is timed apart, and neither counted nor measured."""
+        self._synchronise(strategy)
+        self._was_counting = self._counter is not None
+        if self._was_counting:
+            self._macs_around += self._unwatch()
+        if self._open:
+            self._peak.pause()
+            self._energy.pause()
+
+    def resume(self, strategy: Any) -> None:
+        """Training goes on."""
+        if self._open:
+            self._peak.resume()
+            self._energy.resume()
+        if self._was_counting:
             self._watch()
 
     def before_eval(self, strategy: Any, **kwargs: Any) -> None:
@@ -141,23 +181,26 @@ class CostMeter(SupervisedPlugin):
         self._synchronise(strategy)
         self._open = False
         steps = sum(self._steps.values())
-        loading = getattr(strategy, "loading_seconds", 0.0) - self._loaded
-        seconds = time.perf_counter() - self._start - self._evaluation_seconds - loading
+        apart = {name: value - self._apart_before[name] for name, value in _seconds_apart(strategy).items()}
+        seconds = time.perf_counter() - self._start - self._evaluation_seconds - sum(apart.values())
         watched = sum(self._watched_seconds)
         unwatched = steps - len(self._watched_seconds)
         if unwatched:
             seconds += len(self._watched_seconds) * (self._in_steps - watched) / unwatched - watched
+        lanes = self.lanes()
         macs = self._macs_around + sum(self._step_macs[kind] * count for kind, count in self._steps.items())
         model = strategy.model
         record: Record = {
             "train_macs": macs,
             "train_seconds": seconds,
             "evaluation_seconds": self._evaluation_seconds,
-            "loading_seconds": loading,
+            **apart,
+            "engine": getattr(getattr(strategy, "engine", None), "name", "eager"),
             "steps": steps,
             "trainable_parameters": self._trainable,
             "generated_parameters": getattr(model, "generated_parameters", 0),
             "frozen_parameters": self._frozen,
+            "runs_at_once": self.runs_at_once * lanes,
             "reasons": {},
         }
         measured = {
@@ -165,6 +208,9 @@ class CostMeter(SupervisedPlugin):
             "peak_device_bytes": self._peak.device_bytes(),
             "peak_host_bytes": self._peak.host_bytes(),
         }
+        if lanes > 1:
+            shared = f"up to {lanes} runs shared the process, and what each took can't be told apart"
+            measured |= dict.fromkeys(("train_joules", *_PEAKS), (None, shared))
         if hasattr(strategy, "kept_tensors"):
             measured["bytes_kept"] = (tensor_bytes(strategy.kept_tensors()), None)
         else:
@@ -181,7 +227,7 @@ class CostMeter(SupervisedPlugin):
             self._unwatch()
 
     def _watch(self) -> None:
-        self._counter = FlopCounterMode(display=False)
+        self._counter = operation_counter()
         self._counter.__enter__()
 
     def _unwatch(self) -> int:
@@ -194,7 +240,7 @@ class CostMeter(SupervisedPlugin):
     @staticmethod
     def _synchronise(strategy: Any) -> None:
         if strategy.device.type == "cuda":
-            torch.cuda.synchronize(strategy.device)
+            torch.cuda.current_stream(strategy.device).synchronize()  # not of other runs side by side
 
     # Use
 
@@ -250,7 +296,7 @@ class CostMeter(SupervisedPlugin):
         total: Record = {name: last.get(name) for name in COSTS if name not in self.use}
         reasons = dict(last["reasons"])
         for name in _SUMMED:
-            total[name] = sum(record[name] for record in self.records)
+            total[name] = sum(record.get(name, 0.0) for record in self.records)
         for name in ("train_joules", *_PEAKS):
             values = [record[name] for record in self.records]
             total[name] = None if None in values else max(values) if name in _PEAKS else sum(values)
@@ -269,6 +315,11 @@ class CostMeter(SupervisedPlugin):
 
         return pd.DataFrame(self.records).drop(columns="reasons", errors="ignore").rename_axis(index="experience")
 
+    @property
+    def most_at_once(self) -> int:
+        """The most runs that shared the machine in any experience, or since the last one."""
+        return max([self.runs_at_once * self.lanes(), *(record.get("runs_at_once", 1) for record in self.records)])
+
     def state(self) -> dict[str, Any]:
         """What `restore` puts back."""
         return {"records": [dict(record) for record in self.records]}
@@ -280,6 +331,11 @@ class CostMeter(SupervisedPlugin):
 def tensor_bytes(tensors: Any) -> int:
     """Bytes of tensors together."""
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def _seconds_apart(strategy: Any) -> dict[str, float]:
+    """Seconds so far that our strategies keep apart from training."""
+    return {name: getattr(strategy, name, 0.0) for name in ("loading_seconds", "compilation_seconds")}
 
 
 def _kind_of_step(strategy: Any) -> Hashable:

@@ -1,5 +1,6 @@
 """Peak memory of the host process and of the device, from one moment to another, in bytes."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -11,10 +12,15 @@ _RESET_PEAK = "5"
 
 
 class PeakMemory:
-    """Peaks since it was made. On Linux the kernel's peak is reset, so that earlier work doesn't count."""
+    """Peaks since it was made. On Linux the kernel's peak is reset, so that earlier work doesn't count.
 
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
+    Args:
+        device: Whose memory.
+        apart: Bytes on it that are kept for other ends and don't count; they change only while it is paused.
+    """
+
+    def __init__(self, device: torch.device, apart: Callable[[], int] = lambda: 0) -> None:
+        self.device, self.apart = device, apart
         self._device_peak = self._host_peak = 0.0
         self.resume()
 
@@ -36,7 +42,7 @@ class PeakMemory:
         """Peak of what tensors took on the device."""
         if self.device.type != "cuda":
             return None, f"a {self.device.type} device has no memory of its own to measure"
-        return max(self._device_peak, torch.cuda.max_memory_allocated(self.device)), None
+        return max(self._device_peak, torch.cuda.max_memory_allocated(self.device) - self.apart()), None
 
     def host_bytes(self) -> Measured:
         """Peak resident memory of the process, interpreter and libraries included."""
@@ -44,5 +50,6 @@ class PeakMemory:
             return None, "this system can't reset a process's peak memory"
         for line in _STATUS.read_text().splitlines():
             if line.startswith("VmHWM:"):
-                return max(self._host_peak, int(line.split()[1]) * 1024), None
+                apart = self.apart() if self.device.type == "cpu" else 0
+                return max(self._host_peak, int(line.split()[1]) * 1024 - apart), None
         return None, "this system doesn't report a process's peak memory"

@@ -5,64 +5,50 @@ w_{t,c} = L [h_t ; u_c] + b, one linear map L a layer: the part that depends on 
 that depends on the channel, L_u u_c + b. So the drift has a closed form that never builds a kernel.
 """
 
+from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from clhyper.hypernetworks.base import Hypernetwork, Weights
+from clhyper.hypernetworks.base import Hypernetwork, TaskSet, Weights
+from clhyper.hypernetworks.rows import Gather, squared_product
 
 CLASSIFIER = "classifier.weight"
+_SMALLEST_CAPACITY, _GROWTH = 64, 4
+_TILE = 256
+"""rows of a tile in the drift: less padding than whole layers side by side, and more to do at the same time"""
 
 
-class KernelGenerator(nn.Module):
-    """Kernels of one layer, (T, channels, size), from task features h (T, hidden).
+class LayerGenerator(NamedTuple):
+    """What generates one layer: w_{t,c} = `weight` [h_t ; u_c] + `bias`.
 
-    Args:
-        channels: Output channels (or units) C of the layer.
-        size: Numbers in one output channel's kernel, n.
-        hidden: Size of h_t.
-        embedding: Size of a channel's embedding u_c.
+    `channels`: u, (C, channel embedding). `weight`: L, (n, hidden + channel embedding). `bias`: b, (n,). The classifier
+    is one channel with an empty u.
     """
 
-    def __init__(self, channels: int, size: int, hidden: int, embedding: int) -> None:
-        super().__init__()
-        self.hidden = hidden
-        self.channels = nn.Parameter(torch.randn(channels, embedding))
-        self.linear = nn.Linear(hidden + embedding, size)
-
-    def task_part(self, h: Tensor) -> Tensor:
-        """L_h h_t: (T, hidden) to (T, size)."""
-        return h @ self.linear.weight[:, : self.hidden].T
-
-    def channel_part(self) -> Tensor:
-        """L_u u_c + b: (channels, size)."""
-        return torch.addmm(self.linear.bias, self.channels, self.linear.weight[:, self.hidden :].T)
-
-    def forward(self, h: Tensor) -> Tensor:
-        return self.task_part(h)[:, None] + self.channel_part()
-
-    def start_at(self, std: Tensor, h: Tensor) -> None:
-        """Scales the linear map so that the kernels generated from h (1, hidden) have this standard deviation."""
-        with torch.no_grad():
-            self.linear.bias.zero_()
-            self.linear.weight.mul_(std / self(h).std())
+    channels: Tensor
+    weight: Tensor
+    bias: Tensor
 
 
 @dataclass(frozen=True)
 class AdditiveSnapshot:
-    """A copy of what generated the earlier tasks' weights; but for h and tables it doesn't grow with tasks.
+    """A copy of what generated the earlier tasks' weights; but for the table it grows with tasks in large steps only.
 
-    `features`: h_t, (T, hidden). `kernels`: L_h and the channel part of each layer, (n, hidden) and (C, n).
-    `classifier`: weight and bias of the classifier's generator. `table`: (T, vectors).
+    `tasks`: see `TaskSet`. `features`: [h_t ; 1], (capacity, hidden + 1), zero in the padding. `table`: (T, vectors).
+    The others are the generator's parameters of these names.
     """
 
+    tasks: TaskSet
     features: Tensor
-    kernels: list[tuple[Tensor, Tensor]]
-    classifier: tuple[Tensor, Tensor]
     table: Tensor
-    tasks: Tensor
+    channels: Tensor
+    channel_matrix: Tensor
+    task_matrix: Tensor
+    bias: Tensor
 
 
 class AdditiveHypernetwork(Hypernetwork):
@@ -70,6 +56,10 @@ class AdditiveHypernetwork(Hypernetwork):
 
     Vectors (scale and shift of norms, biases) are a learned table with one row a task: scales 1 and the rest 0 at the
     start. Kernels start at the scale of the back's own, that is of ordinary layers.
+
+    The parameters of all layers lie below one another, the layers in the order of their numbers of output channels, C,
+    and the classifier last: `channels`, u (sum of C, channel embedding); `channel_matrix`, L_u (N, channel embedding),
+    N the sum of kernels' sizes; `task_matrix`, L_h (N + classifier's size, hidden); `bias`, b. `layer` shows one layer.
 
     Args:
         back: See `Hypernetwork`. The tensor named `classifier.weight`, if there is one, is the classifier.
@@ -88,32 +78,83 @@ class AdditiveHypernetwork(Hypernetwork):
         super().__init__(back)
         self.embedding_size = embedding
         self.mlp = nn.Sequential(nn.Linear(embedding, hidden[0]), nn.ReLU(), nn.Linear(hidden[0], hidden[1]), nn.ReLU())
-        self.kernel_names = [name for name, shape in self.shapes.items() if len(shape) > 1 and name != CLASSIFIER]
         self.vector_names = [name for name, shape in self.shapes.items() if len(shape) == 1]
-        self.kernels: Any = nn.ModuleList(
-            KernelGenerator(self.shapes[name][0], self.shapes[name][1:].numel(), hidden[1], channel_embedding)
-            for name in self.kernel_names
-        )
-        self.classifier = nn.Linear(hidden[1], self.shapes[CLASSIFIER].numel()) if CLASSIFIER in self.shapes else None
-        self.embeddings = nn.ParameterList()
+        names = [name for name, shape in self.shapes.items() if len(shape) > 1 and name != CLASSIFIER]
+        self.kernel_names = sorted(names, key=lambda name: self.shapes[name][0])
         self.table = nn.ParameterList()
-        self._start_at_scale_of(back)
+        self._to_kernels: Gather
+        self._to_tiles: Gather
+        self._channels_to_layers: Gather
+        self._owner_of_row: Tensor
+        self._owner_of_tile: Tensor
+        self._channels_of_layer: Tensor
+        self._channels_of_row: Tensor
+        self._draw(back, names, hidden[1], channel_embedding)
+        self._lay_out()
 
-    def _start_at_scale_of(self, back: nn.Module) -> None:
+    @torch.no_grad()
+    def _draw(self, back: nn.Module, names: list[str], hidden: int, channel_embedding: int) -> None:
+        """Draws the generator layer by layer, at the scale of the back's own layers, and puts it together."""
         ordinary = dict(back.named_parameters())
-        with torch.no_grad():
-            h = self.mlp(torch.randn(1, self.embedding_size))
-            for name, generator in zip(self.kernel_names, self.kernels, strict=True):
-                generator.start_at(ordinary[name].std(), h)
-            if self.classifier is not None:
-                self.classifier.bias.zero_()
-                spread = self.classifier(h).std()
-                if spread > 0:  # a narrow MLP may give h = 0, which says nothing about the scale
-                    self.classifier.weight.mul_(ordinary[CLASSIFIER].std() / spread)
+        drawn = {}
+        for name in names:
+            channels, size = torch.randn(self.shapes[name][0], channel_embedding), self.shapes[name][1:].numel()
+            drawn[name] = channels, nn.Linear(hidden + channel_embedding, size).weight
+        classifier = torch.empty(0, hidden)
+        if CLASSIFIER in self.shapes:
+            classifier = nn.Linear(hidden, self.shapes[CLASSIFIER].numel()).weight
+        h = self.mlp(torch.randn(1, self.embedding_size))
+        for name, (channels, weight) in drawn.items():
+            kernels = h @ weight[:, :hidden].T + channels @ weight[:, hidden:].T
+            weight.mul_(ordinary[name].std() / kernels.std())
+        if len(classifier) and (spread := (h @ classifier.T).std()) > 0:  # a narrow MLP may give h = 0: no scale
+            classifier.mul_(ordinary[CLASSIFIER].std() / spread)
+        nothing = torch.empty(0, channel_embedding), torch.empty(0, hidden + channel_embedding)
+        in_order = [nothing, *(drawn[name] for name in self.kernel_names)]
+        channels, weight = (torch.cat(parts) for parts in zip(*in_order, strict=True))
+        self.channels = nn.Parameter(channels)
+        self.channel_matrix = nn.Parameter(weight[:, hidden:].clone())
+        self.task_matrix = nn.Parameter(torch.cat([weight[:, :hidden], classifier]))
+        self.bias = nn.Parameter(torch.zeros(len(self.task_matrix)))
 
-    @property
-    def tasks(self) -> int:
-        return len(self.embeddings)
+    def _lay_out(self) -> None:
+        """Says where each layer's rows and channels lie, and how they are dealt to batched products."""
+        shapes = [self.shapes[name] for name in self.kernel_names]
+        widths, self._sizes = [shape[0] for shape in shapes], [shape[1:].numel() for shape in shapes]
+        self._rows = torch.arange(sum(self._sizes)).split(self._sizes)
+        self._places = torch.arange(sum(widths)).split(widths)
+        self._groups = sorted(Counter(widths).items())  # of layers with equally many channels: that number, and theirs
+        largest = {width: max(s for s, w in zip(self._sizes, widths, strict=True) if w == width) for width in widths}
+        self._group_rows = [count * largest[width] for width, count in self._groups]
+        channels_last = [
+            rows.view(shape[1:]).movedim(0, -1).flatten() for rows, shape in zip(self._rows, shapes, strict=True)
+        ]
+        self._to_kernels = Gather(channels_last, [largest[width] for width in widths])
+        tiles = [tile for rows in self._rows for tile in rows.split(_TILE)]
+        self._to_tiles = Gather(tiles, [min(_TILE, max(self._sizes, default=0))] * len(tiles))
+        self._channels_to_layers = Gather(self._places, [max(widths, default=0)] * len(shapes))
+        counts = torch.tensor(widths, dtype=torch.get_default_dtype())
+        layer_of_row = torch.cat([torch.full((size,), place) for place, size in enumerate([*self._sizes, 0])])
+        layer_of_tile = layer_of_row[[int(tile[0]) for tile in tiles]]
+        channels_of_row = F.pad(counts[layer_of_row], (0, len(self.bias) - len(layer_of_row)), value=1.0)
+        layers = torch.arange(len(shapes))
+        self._constant("_owner_of_row", (layer_of_row[:, None] == layers).to(counts))
+        self._constant("_owner_of_tile", (layers[:, None] == layer_of_tile).to(counts))
+        self._constant("_channels_of_layer", counts[:, None])
+        self._constant("_channels_of_row", channels_of_row[:, None])
+
+    def _constant(self, name: str, value: Tensor) -> None:
+        self.register_buffer(name, value, persistent=False)
+
+    def layer(self, name: str) -> LayerGenerator:
+        """The parameters that generate one kernel, or the classifier, in the order of its numbers."""
+        if name == CLASSIFIER:
+            first = len(self.channel_matrix)
+            return LayerGenerator(self.channels.new_empty(1, 0), self.task_matrix[first:], self.bias[first:])
+        place = self.kernel_names.index(name)
+        rows, places = (slice(int(its[0]), int(its[-1]) + 1) for its in (self._rows[place], self._places[place]))
+        weight = torch.cat([self.task_matrix[rows], self.channel_matrix[rows]], dim=1)
+        return LayerGenerator(self.channels[places], weight, self.bias[rows])
 
     def add_task(self, copy_of: int | None = None) -> int:
         like = next(self.mlp.parameters())
@@ -126,63 +167,84 @@ class AdditiveHypernetwork(Hypernetwork):
     def task_parameters(self, task: int) -> list[nn.Parameter]:
         return [self.embeddings[task], self.table[task]]
 
-    def task_features(self, tasks: Tensor) -> Tensor:
-        """h_t: (T, hidden)."""
-        return self.mlp(torch.stack([self.embeddings[task] for task in tasks.tolist()]))
+    def generate(self, task: int) -> Weights:
+        """See `Hypernetwork.generate`. Kernels of convolutions are in channels-last memory format."""
+        h, rows = self.mlp(self.embeddings[task][None]), len(self.channel_matrix)
+        task_part, classifier = F.linear(h, self.task_matrix, self.bias).split([rows, len(self.bias) - rows], dim=1)
+        weights = self._kernels(task_part) if rows else {}
+        if CLASSIFIER in self.shapes:
+            weights[CLASSIFIER] = classifier.view(self.shapes[CLASSIFIER])
+        vectors = self.table[task].split([self.shapes[name].numel() for name in self.vector_names])
+        return weights | dict(zip(self.vector_names, vectors, strict=True))
 
-    def _rows(self, tasks: Tensor) -> Tensor:
-        return torch.stack([self.table[task] for task in tasks.tolist()])
-
-    def forward(self, tasks: Tensor) -> Weights:
-        h = self.task_features(tasks)
-        weights = {
-            name: generator(h).view(-1, *self.shapes[name])
-            for name, generator in zip(self.kernel_names, self.kernels, strict=True)
-        }
-        if self.classifier is not None:
-            weights[CLASSIFIER] = self.classifier(h).view(-1, *self.shapes[CLASSIFIER])
-        vectors = self._rows(tasks).split([self.shapes[name].numel() for name in self.vector_names], dim=1)
-        weights.update(zip(self.vector_names, vectors, strict=True))
+    def _kernels(self, task_part: Tensor) -> Weights:
+        """Kernels from L_h h_t + b (1, N): [u_c ; 1] times [L_u ; that], one batched product a number of channels."""
+        rows = self._to_kernels(torch.cat([self.channel_matrix, task_part.T], dim=1))
+        channels = F.pad(self.channels, (0, 1), value=1.0).split([width * count for width, count in self._groups])
+        generated: list[Tensor] = []
+        for (width, count), its_rows, its in zip(self._groups, rows.split(self._group_rows), channels, strict=True):
+            right = its_rows.view(count, -1, rows.shape[1])
+            generated.extend(torch.bmm(its.view(count, width, -1), right.mT).unbind())
+        weights = {}
+        for name, size, kernel in zip(self.kernel_names, self._sizes, generated, strict=True):
+            channels, inputs, *window = self.shapes[name]
+            weights[name] = kernel[:, :size].contiguous().view(channels, *window, inputs).movedim(-1, 1)
         return weights
 
     @torch.no_grad()
     def snapshot(self, tasks: Tensor) -> AdditiveSnapshot:
+        capacity = _SMALLEST_CAPACITY
+        while capacity < len(tasks):
+            capacity *= _GROWTH
+        chosen = TaskSet.of(self, tasks, capacity)
         return AdditiveSnapshot(
-            features=self.task_features(tasks),
-            kernels=[
-                (generator.linear.weight[:, : generator.hidden].clone(), generator.channel_part())
-                for generator in self.kernels
-            ],
-            classifier=(
-                (self.classifier.weight.clone(), self.classifier.bias.clone())
-                if self.classifier is not None
-                else (torch.empty(0), torch.empty(0))
-            ),
-            table=self._rows(tasks),
-            tasks=tasks,
+            tasks=chosen,
+            features=torch.cat([self.mlp(chosen.embeddings), chosen.real], dim=1) * chosen.real,
+            table=torch.stack([self.table[task] for task in chosen.numbers]),
+            channels=self.channels.clone(),
+            channel_matrix=self.channel_matrix.clone(),
+            task_matrix=self.task_matrix.clone(),
+            bias=self.bias.clone(),
         )
 
     def drift(self, snapshot: AdditiveSnapshot, tasks: Tensor | None = None) -> Tensor:
-        """Closed form of the drift.
+        """Closed form of the drift; its cost doesn't depend on the number of tasks, up to the padding's capacity.
 
-        With a_t = L_h h_t - L_h' h_t' and m_c = (L_u u_c + b) - (L_u' u_c' + b') and the mean m of the latter, the sum
-        over tasks and channels of |a_t + m_c|^2 is C sum |a_t + m|^2 + T sum |m_c - m|^2, since the m_c - m sum to 0.
-        Both are sums of squares, so it is exact near zero, where expanding the square would cancel.
+        A kernel has moved by a_t + m_c, with a_t = L_h h_t - L_h' h_t' and m_c = (L_u u_c + b) - (L_u' u_c' + b'). With
+        the mean m of the m_c, the sum over t and c of its square is C sum |a_t + m|^2 + T sum |m_c - m|^2, since the
+        m_c - m sum to 0. Both are squares of products, a_t + m = [L_h, L_h - L_h', m] [h_t - h_t' ; h_t' ; 1] and
+        m_c - m = [L_u, L_u - L_u'] ([u_c - u_c' ; u_c'] - their mean), which `squared_product` takes without building
+        them. Every product has a factor that is a difference from the snapshot: the drift is 0 at the snapshot and as
+        exact near it as far from it. Its error is relative to |a_t|^2 + |m|^2: where these two cancel, it is exact only
+        in comparison with what they are, and it may be negative by as much.
         """
-        chosen = slice(None) if tasks is None else tasks
-        h, h_before = self.task_features(snapshot.tasks[chosen]), snapshot.features[chosen]
-        terms = [
-            _sum_of_squares(generator.task_part(h) - h_before @ to_kernel.T, generator.channel_part() - channel_part)
-            for generator, (to_kernel, channel_part) in zip(self.kernels, snapshot.kernels, strict=True)
-        ]
-        if self.classifier is not None:
-            weight, bias = snapshot.classifier
-            terms.append((self.classifier(h) - nn.functional.linear(h_before, weight, bias)).square().sum())
-        terms.append((self._rows(snapshot.tasks[chosen]) - snapshot.table[chosen]).square().sum())
-        return torch.stack(terms).sum()
+        before, embeddings, real = snapshot.features, snapshot.tasks.now(self), snapshot.tasks.real
+        count: Tensor | int = snapshot.tasks.count
+        if tasks is not None:
+            count, tasks = len(tasks), tasks.to(real.device)
+            before, embeddings, real = (rows[tasks] for rows in (before, embeddings, real))
+        of_tasks = torch.cat([self.mlp(embeddings) * real - before[:, :-1], before], dim=1)
+        mean, among_channels = self._channel_drift(snapshot)
+        mean = mean + (self.bias - snapshot.bias)
+        of_rows = torch.cat([self.task_matrix, self.task_matrix - snapshot.task_matrix, mean[:, None]], dim=1)
+        drift = squared_product(of_tasks, of_rows * self._channels_of_row.sqrt()) + count * among_channels
+        table = [self.table[number] for number in snapshot.tasks.numbers]
+        if any(row.requires_grad for row in table):  # frozen rows haven't moved
+            moved = torch.stack(table) - snapshot.table
+            drift = drift + (moved if tasks is None else moved[tasks]).square().sum()
+        return drift
 
-
-def _sum_of_squares(a: Tensor, m: Tensor) -> Tensor:
-    """Sum over t and c of |a_t + m_c|^2 for a (T, n) and m (C, n)."""
-    mean = m.mean(dim=0)
-    return len(m) * (a + mean).square().sum() + len(a) * (m - mean).square().sum()
+    def _channel_drift(self, before: AdditiveSnapshot) -> tuple[Tensor, Tensor]:
+        """Without biases: a layer's mean over channels of m_c, for all (N + classifier's size,), and the sum of squares
+        around it."""
+        rest = len(self.bias) - len(self.channel_matrix)
+        if not self.kernel_names:
+            return self.bias.new_zeros(rest), self.bias.new_zeros(())
+        matrix = torch.cat([self.channel_matrix, self.channel_matrix - before.channel_matrix], dim=1)
+        channels = torch.cat([self.channels - before.channels, before.channels], dim=1)
+        real = self._channels_to_layers.real.view(len(self.kernel_names), -1, 1)
+        x = self._channels_to_layers(channels).view(*real.shape[:2], -1)
+        mean = x.sum(dim=1) / self._channels_of_layer
+        tiles = self._to_tiles(matrix).view(self._owner_of_tile.shape[1], -1, matrix.shape[1])
+        around = squared_product((x - mean[:, None]) * real, tiles, self._owner_of_tile)
+        return F.pad(((matrix @ mean.T) * self._owner_of_row).sum(dim=1), (0, rest)), around

@@ -1,11 +1,13 @@
 """What every weight generator can do: generate, remember what it generated, and measure how far it drifted."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 Weights = dict[str, Tensor]
 
@@ -32,11 +34,12 @@ class Hypernetwork(nn.Module):
     def __init__(self, back: nn.Module) -> None:
         super().__init__()
         self.shapes = {name: parameter.shape for name, parameter in back.named_parameters()}
+        self.embeddings = nn.ParameterList()
 
     @property
-    @abstractmethod
     def tasks(self) -> int:
         """Number of tasks added so far."""
+        return len(self.embeddings)
 
     @abstractmethod
     def add_task(self, copy_of: int | None = None) -> int:
@@ -47,8 +50,13 @@ class Hypernetwork(nn.Module):
         """Parameters that belong to one task alone (its embedding, its row of each table)."""
 
     @abstractmethod
+    def generate(self, task: int) -> Weights:
+        """Weights of the back for one task: name -> (*shape); reads no index tensor, so that a step can be captured."""
+
     def forward(self, tasks: Tensor) -> Weights:
         """Weights of the back for each of `tasks` (T,): name -> (T, *shape)."""
+        made = [self.generate(task) for task in tasks.tolist()]
+        return {name: torch.stack([weights[name] for weights in made]) for name in self.shapes}
 
     def snapshot(self, tasks: Tensor) -> Any:
         """What `drift` compares with: by default the weights generated now for `tasks` (T,)."""
@@ -69,3 +77,35 @@ class Hypernetwork(nn.Module):
         chosen = slice(None) if tasks is None else tasks
         now = self(snapshot.tasks[chosen])
         return torch.stack([(now[name] - old[chosen]).square().sum() for name, old in snapshot.weights.items()]).sum()
+
+
+@dataclass(frozen=True)
+class TaskSet:
+    """Tasks of a snapshot, padded to a capacity, so that shapes stay as more tasks come.
+
+    `numbers`: the T tasks. `embeddings`: (capacity, E), zero in the padding. `real`: (capacity, 1), 1 for a task and
+    0 for padding. `count`: T, a tensor of no dimensions.
+    """
+
+    numbers: Sequence[int]
+    embeddings: Tensor
+    real: Tensor
+    count: Tensor
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, hypernetwork: Hypernetwork, tasks: Tensor, capacity: int) -> "TaskSet":
+        numbers = tasks.tolist()
+        embeddings = padded([hypernetwork.embeddings[number] for number in numbers], capacity)
+        real = (torch.arange(capacity)[:, None] < len(numbers)).to(embeddings)
+        return cls(numbers, embeddings, real, real.sum())
+
+    def now(self, hypernetwork: Hypernetwork) -> Tensor:
+        """The tasks' embeddings (capacity, E): those of the snapshot, unless one of them can have moved since."""
+        own = [hypernetwork.embeddings[number] for number in self.numbers]
+        return padded(own, len(self.real)) if any(e.requires_grad for e in own) else self.embeddings
+
+
+def padded(rows: Sequence[Tensor], capacity: int) -> Tensor:
+    """Rows (width,) below one another, then zeros: (capacity, width)."""
+    return F.pad(torch.stack(list(rows)), (0, 0, 0, capacity - len(rows)))

@@ -4,16 +4,25 @@ All of the back's tensors, flattened and put one after another, are cut into chu
 MLP([e_t ; c_k]): e_t, an embedding a task, is learned with the task, the chunk embeddings c_k are shared by all tasks.
 """
 
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from clhyper.hypernetworks.base import Hypernetwork, Weights
+from clhyper.hypernetworks.base import Hypernetwork, TaskSet, Weights
 
 _VECTOR_DEVIATION = 0.05
 _TASKS_TO_SCALE_BY = 8
+
+
+@dataclass(frozen=True)
+class ChunkedSnapshot:
+    """What was generated for `tasks`, see `TaskSet`: `flat`, their numbers not yet scaled, (capacity, n)."""
+
+    tasks: TaskSet
+    flat: Tensor
 
 
 class ChunkedHypernetwork(Hypernetwork):
@@ -54,9 +63,10 @@ class ChunkedHypernetwork(Hypernetwork):
         self.mlp = nn.Sequential(*layers, nn.Linear(widths[-1], chunk_size))
         nn.init.zeros_(self.mlp[-1].bias)  # type: ignore[arg-type]
         self.chunks = nn.Parameter(torch.randn(-(-self.numbers // chunk_size), chunk_embedding))
-        self.embeddings = nn.ParameterList()
         self.starts: Tensor
         self.scales: Tensor
+        self._starts: Tensor
+        self._scales: Tensor
         self._start_at_scale_of(back)
 
     def _start_at_scale_of(self, back: nn.Module) -> None:
@@ -71,21 +81,22 @@ class ChunkedHypernetwork(Hypernetwork):
         ones = [float(len(shape) == 1 and name.endswith("weight")) for name, shape in self.shapes.items()]
         self.register_buffer("starts", torch.tensor(ones))
         self.register_buffer("scales", torch.stack(scales))
-        self.register_buffer("_sizes", torch.tensor(self.sizes), persistent=False)
+        self._spread()
+        self.register_load_state_dict_post_hook(_spread)
+
+    def _spread(self) -> None:
+        """Sets what is added to each number, and what it is multiplied by, (n,)."""
+        for name in ("starts", "scales"):
+            of_tensors: Tensor = getattr(self, name)
+            sizes = torch.tensor(self.sizes, device=of_tensors.device)
+            self.register_buffer(f"_{name}", of_tensors.repeat_interleave(sizes), persistent=False)
 
     def _flat(self, e: Tensor) -> Tensor:
         """Chunks put together and cropped, not yet scaled: (T, E) to (T, n)."""
-        tasks, chunks = len(e), len(self.chunks)
-        pairs = torch.cat([e[:, None].expand(-1, chunks, -1), self.chunks.expand(tasks, -1, -1)], dim=2)
-        return self.mlp(pairs).flatten(1)[:, : self.numbers]
-
-    def _of_each_number(self, of_each_tensor: Tensor) -> Tensor:
-        sizes: Any = self._sizes
-        return of_each_tensor.repeat_interleave(sizes, output_size=self.numbers)
-
-    @property
-    def tasks(self) -> int:
-        return len(self.embeddings)
+        first: Any = self.mlp[0]
+        of_task, of_chunk = first.weight.split([self.embedding_size, self.chunks.shape[1]], dim=1)
+        hidden = (e @ of_task.T)[:, None] + torch.addmm(first.bias, self.chunks, of_chunk.T)
+        return self.mlp[1:](hidden).flatten(1)[:, : self.numbers]
 
     def add_task(self, copy_of: int | None = None) -> int:
         e = torch.randn(self.embedding_size) if copy_of is None else self.embeddings[copy_of].detach().clone()
@@ -95,8 +106,36 @@ class ChunkedHypernetwork(Hypernetwork):
     def task_parameters(self, task: int) -> list[nn.Parameter]:
         return [self.embeddings[task]]
 
-    def forward(self, tasks: Tensor) -> Weights:
-        flat = self._flat(torch.stack([self.embeddings[task] for task in tasks.tolist()]))
-        weights = torch.addcmul(self._of_each_number(self.starts), flat, self._of_each_number(self.scales))
-        parts = weights.split(self.sizes, dim=1)
-        return {name: part.view(-1, *shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
+    def generate(self, task: int) -> Weights:
+        flat = self._flat(self.embeddings[task][None])[0]
+        parts = torch.addcmul(self._starts, flat, self._scales).split(self.sizes)
+        return {name: part.view(shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
+
+    @torch.no_grad()
+    def snapshot(self, tasks: Tensor) -> ChunkedSnapshot:
+        chosen = TaskSet.of(self, tasks, _capacity(len(tasks)))
+        return ChunkedSnapshot(chosen, self._flat(chosen.embeddings).contiguous())
+
+    def drift(self, snapshot: ChunkedSnapshot, tasks: Tensor | None = None) -> Tensor:
+        """See `Hypernetwork.drift`.
+
+        Beside what a step costs whatever the number of tasks, it costs the more the more there are: the MLP isn't
+        linear in [e_t ; c_k], so the chunks of each task have to be generated to be compared.
+        """
+        embeddings, flat, real = snapshot.tasks.now(self), snapshot.flat, snapshot.tasks.real
+        if tasks is not None:
+            tasks = tasks.to(real.device)
+            embeddings, flat, real = embeddings[tasks], flat[tasks], real[tasks]
+        moved = (self._flat(embeddings) - flat) * self._scales
+        return (moved.square().sum(dim=1) * real[:, 0]).sum()
+
+
+def _spread(hypernetwork: ChunkedHypernetwork, keys: Any) -> None:
+    del keys
+    hypernetwork._spread()
+
+
+def _capacity(tasks: int) -> int:
+    """The next power of two, or one and a half times one."""
+    power = 1 << (tasks - 1).bit_length()
+    return power * 3 // 4 if power > 2 and tasks <= power * 3 // 4 else power

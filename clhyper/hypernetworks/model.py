@@ -66,6 +66,10 @@ class GeneratedModel(SplitModel):
             statistics.register_buffer(_flat(name), value.clone().to(device))
         self.statistics.append(statistics)
 
+    def outputs(self, task: int) -> int:
+        del task
+        return self.width
+
     def number_of(self, task: int) -> int:
         """The hypernetwork's number of a task label."""
         return self._number[task]
@@ -83,8 +87,7 @@ class GeneratedModel(SplitModel):
         return self._cache[task]
 
     def _generate(self, task: int) -> Weights:
-        generated = self.hypernetwork(torch.tensor([self._number[task]]))
-        return {name: tensor[0] for name, tensor in generated.items()}
+        return self.hypernetwork.generate(self._number[task])
 
     def back(self, features: Tensor, tasks: Tensor | int) -> Tensor:
         return by_task(features, tasks, self._back_of)

@@ -51,3 +51,26 @@ def test_group_and_instance_norm_treat_each_image_alone(kind):
     together = norm(x)
     alone = torch.cat([norm(image[None]) for image in x])
     torch.testing.assert_close(together, alone)
+
+
+@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
+def test_instance_norm_and_its_gradients_are_pytorchs(memory):
+    torch.manual_seed(0)
+    norm = make_norm("instance", 6)
+    plain = nn.InstanceNorm2d(6, affine=True)
+    plain.load_state_dict({"weight": torch.randn(6), "bias": torch.randn(6)})
+    norm.load_state_dict(plain.state_dict())
+    x, of_y = 3 + 2 * torch.randn(4, 6, 5, 7), torch.randn(4, 6, 5, 7)
+    found = []
+    for layer in (norm, plain):
+        leaf = x.clone(memory_format=memory).requires_grad_()
+        y = layer(leaf)
+        found.append([y, *torch.autograd.grad(y, [leaf, layer.weight, layer.bias], of_y)])
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=2e-6)
+    assert torch.equal(norm.eval()(x), norm.train()(x))
+
+
+def test_instance_norm_refuses_images_of_one_pixel():
+    with pytest.raises(ValueError, match="more than 1 spatial element"):
+        make_norm("instance", 6)(torch.randn(4, 6, 1, 1))

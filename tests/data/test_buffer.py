@@ -123,27 +123,6 @@ def test_a_class_that_comes_again_keeps_old_and_new_in_proportion_to_what_came()
     assert sum(int(x[2]) >= 400 for x in stream.buffer.x) == 10
 
 
-def test_a_sample_is_without_repeats_and_keeps_rows_together():
-    stream = Stream(30)
-    stream.bring(0, 40, 40, 40)
-    stream.bring(1, 40, 40)
-    for count, drawn in [(7, 7), (30, 30), (64, 30)]:
-        x, y, tasks = stream.buffer.sample(count, torch.Generator().manual_seed(count))
-        assert len(x) == len(y) == len(tasks) == drawn
-        assert torch.equal(x[:, 0].long(), tasks)
-        assert torch.equal(x[:, 1].long(), y)
-        assert len({tuple(row) for row in x.tolist()}) == drawn
-
-
-def test_samples_differ_from_one_another_and_reach_all_that_is_stored():
-    stream = Stream(20)
-    stream.bring(0, 40, 40)
-    generator = torch.Generator().manual_seed(0)
-    draws = [frozenset(tuple(r) for r in stream.buffer.sample(5, generator)[0].tolist()) for _ in range(40)]
-    assert len(set(draws)) > 30
-    assert frozenset().union(*draws) == {tuple(r) for r in stream.buffer.x.tolist()}
-
-
 @pytest.mark.parametrize("learned", [1, 3])
 def test_a_restored_buffer_goes_on_as_the_saved_one(learned, tmp_path):
     first = Stream(15)

@@ -14,6 +14,7 @@ from strategies import Joint, LatentReplay, Naive, PartialHypernetwork, Separate
 BATCH = 64
 # The multilayer perceptron on the digits: 64 pixels, two hidden layers of 256 units, two classes an experience.
 FIRST, SECOND, HEAD = 64 * 256, 256 * 256, 256 * 2
+ROOM = 8  # heads in a step that mixes tasks, all applied to every row, those of padding too
 
 
 @pytest.fixture(scope="module")
@@ -79,37 +80,42 @@ def test_latent_replay_counts_both_parts_of_the_batch_and_the_filling_of_the_buf
     steps = [2 * (images(stream, number) // BATCH) for number in range(2)]
     first = steps[0] * BATCH * (2 * FIRST + 3 * SECOND + 3 * HEAD) + 20 * FIRST
     rows = BATCH + min(replayed, 20)
-    second = images(stream, 1) * FIRST + steps[1] * rows * (2 * SECOND + 3 * HEAD) + 10 * FIRST
+    second = images(stream, 1) * FIRST + steps[1] * rows * (2 * SECOND + 3 * ROOM * HEAD) + 10 * FIRST
     assert macs(meter) == [first, second]
 
 
 # Additive generator of the back (second layer and classifier): embedding 32, MLP 50 and 32, channel embedding 32.
 MLP_IN, MLP_OUT = 32 * 50, 50 * 32
-TASK_PART, CHANNEL_PART, CLASSIFIER = 32 * 256, 256 * 32 * 256, 32 * HEAD
+TASK_PART, CHANNEL_PART, CLASSIFIER = 32 * 256, 256 * (32 + 1) * 256, 32 * HEAD  # + 1: the task part and bias
+GENERATION = 3 * (MLP_IN + MLP_OUT + TASK_PART + CHANNEL_PART + CLASSIFIER)
+# The drift takes Gram matrices of factors 32 + 32 wide (a parameter and its difference from the snapshot), and for
+# what depends on the task one more (bias); forward one product of a factor with itself, backward one with the other's.
+CAPACITY = 64  # earlier tasks with their padding
+OF_A_TASK = 2 * MLP_IN + 3 * MLP_OUT + 2 * 65 * 65  # embeddings are fixed: no gradient of the MLP's input
+OF_TASK_ROWS = 2 * 65 * 65 * (256 + HEAD)
+AMONG_CHANNELS = 2 * 64 * 64 * (256 + 256) + 2 * 64 * 64  # the last: one tile added up for its layer, and dealt back
+MEAN_OF_CHANNELS = 3 * 256 * 64
+DRIFT_BUT_TASKS = OF_TASK_ROWS + AMONG_CHANNELS + MEAN_OF_CHANNELS
 
 
 def test_a_partial_hypernetwork_counts_generation_drift_and_snapshot(stream):
     _, meter = trained(PartialHypernetwork, stream, 3, freeze_depth=1)
     steps = [2 * (images(stream, number) // BATCH) for number in range(3)]
-    generation = 3 * (MLP_IN + MLP_OUT + TASK_PART + CHANNEL_PART + CLASSIFIER)
-    first = BATCH * (2 * FIRST + 3 * SECOND + 3 * HEAD) + generation
+    first = BATCH * (2 * FIRST + 3 * SECOND + 3 * HEAD) + GENERATION
     assert macs(meter)[0] == steps[0] * first
     for earlier in (1, 2):
         features = images(stream, earlier) * FIRST
-        snapshot = earlier * (MLP_IN + MLP_OUT) + CHANNEL_PART
-        new = BATCH * (2 * SECOND + 3 * HEAD) + generation
-        # earlier embeddings are fixed, so the MLP's first layer needs no gradient of its input
-        now = earlier * (2 * MLP_IN + 3 * MLP_OUT + 3 * TASK_PART + 3 * CLASSIFIER) + 3 * CHANNEL_PART
-        then = earlier * (TASK_PART + CLASSIFIER)
-        assert macs(meter)[earlier] == features + snapshot + steps[earlier] * (new + now + then)
+        snapshot = CAPACITY * (MLP_IN + MLP_OUT)
+        new = BATCH * (2 * SECOND + 3 * HEAD) + GENERATION
+        drift = CAPACITY * OF_A_TASK + DRIFT_BUT_TASKS
+        assert macs(meter)[earlier] == features + snapshot + steps[earlier] * (new + drift)
 
 
-def test_a_sample_of_earlier_tasks_costs_as_many_tasks_as_it_draws(stream):
+def test_a_sample_of_earlier_tasks_costs_as_many_tasks_as_it_draws_and_no_padding(stream):
     _, all_tasks = trained(PartialHypernetwork, stream, 3, freeze_depth=1)
     _, one = trained(PartialHypernetwork, stream, 3, freeze_depth=1, drift_tasks=1)
     steps = 2 * (images(stream, 2) // BATCH)
-    of_a_task = 2 * MLP_IN + 3 * MLP_OUT + 3 * TASK_PART + 3 * CLASSIFIER + TASK_PART + CLASSIFIER
-    assert macs(all_tasks)[2] - macs(one)[2] == steps * of_a_task
+    assert macs(all_tasks)[2] - macs(one)[2] == steps * (CAPACITY - 1) * OF_A_TASK
 
 
 def test_joint_training_counts_steps_that_mix_tasks(stream):
@@ -117,7 +123,7 @@ def test_joint_training_counts_steps_that_mix_tasks(stream):
     strategy = Joint(stream.backbone(), epochs=1, plugins=[meter])
     strategy.train(stream.train_stream)
     steps = 1437 // BATCH
-    assert macs(meter) == [steps * BATCH * (2 * FIRST + 3 * SECOND + 3 * HEAD)]
+    assert macs(meter) == [steps * BATCH * (2 * FIRST + 3 * SECOND + 3 * ROOM * HEAD)]
 
 
 def test_avalanches_own_strategy_is_counted_alike(stream):

@@ -1,169 +1,12 @@
-import copy
-
 import pytest
 import torch
+from small_hypernetworks import a_hypernetwork
 from torch import nn
+from torch.nn import functional as F
 
 from clhyper.backbones import SlimResNet18, SmallConvNet, set_norm, split
-from clhyper.hypernetworks import AdditiveHypernetwork, Hypernetwork
-
-
-def a_hypernetwork(tasks=6, depth=1, seed=0):
-    torch.manual_seed(seed)
-    _, back = split(SmallConvNet(classes=4), depth)
-    set_norm(back, "instance")
-    hypernetwork = AdditiveHypernetwork(back)
-    for _ in range(tasks):
-        hypernetwork.add_task()
-    return hypernetwork
-
-
-def moved(hypernetwork, scale, seed=1):
-    """A copy whose every parameter, embeddings and tables included, has moved a little."""
-    generator = torch.Generator().manual_seed(seed)
-    other = copy.deepcopy(hypernetwork)
-    with torch.no_grad():
-        for parameter in other.parameters():
-            parameter.add_(scale * torch.randn(parameter.shape, generator=generator))
-    return other
-
-
-def value_and_gradient(hypernetwork, drift):
-    gradients = torch.autograd.grad(drift, list(hypernetwork.parameters()), allow_unused=True)
-    flat = [torch.zeros_like(p) if g is None else g for p, g in zip(hypernetwork.parameters(), gradients, strict=True)]
-    return drift.detach(), torch.cat([gradient.flatten() for gradient in flat])
-
-
-def relative_error(value, reference):
-    return float((value.double() - reference).norm() / reference.norm())
-
-
-def both_drifts(before, after, tasks, chosen):
-    """The drift in closed form, and the drift by its definition: values and gradients to everything in `after`."""
-    closed = after.drift(before.snapshot(tasks), chosen)
-    generated = after.generated_drift(Hypernetwork.snapshot(before, tasks), chosen)
-    return value_and_gradient(after, closed), value_and_gradient(after, generated)
-
-
-# The drift in closed form
-
-SUBSETS = [None, [2], [0, 3]]
-
-
-@pytest.mark.parametrize("chosen", SUBSETS)
-@pytest.mark.parametrize("scale", [1, 1e-3, 1e-6])
-def test_the_closed_form_is_the_definition_of_the_drift_in_value_and_gradient(scale, chosen):
-    before = a_hypernetwork().double()
-    after = moved(before, scale)
-    subset = None if chosen is None else torch.tensor(chosen)
-    closed, generated = both_drifts(before, after, torch.tensor([4, 1, 0, 2, 3]), subset)
-    assert generated[0] > 0
-    assert relative_error(closed[0], generated[0]) < 1e-10
-    assert relative_error(closed[1], generated[1]) < 1e-10
-
-
-# The reference is the same two sets of weights in double precision. A move of 1e-6 is only some ten times the spacing
-# of single-precision numbers near 1, hence the last tolerance.
-@pytest.mark.parametrize("chosen", SUBSETS)
-@pytest.mark.parametrize(("scale", "tolerance"), [(1, 1e-5), (1e-3, 1e-5), (1e-6, 5e-3)])
-def test_the_closed_form_holds_in_single_precision_near_zero_too(scale, tolerance, chosen):
-    before = a_hypernetwork()
-    after = moved(before, scale)
-    subset = None if chosen is None else torch.tensor(chosen)
-    tasks = torch.tensor([4, 1, 0, 2, 3])
-    closed, generated = both_drifts(before, after, tasks, subset)
-    _, exact = both_drifts(copy.deepcopy(before).double(), copy.deepcopy(after).double(), tasks, subset)
-    for position in range(2):
-        assert relative_error(closed[position], exact[position]) < tolerance
-        assert relative_error(generated[position], exact[position]) < tolerance
-
-
-def test_the_closed_form_does_not_cancel_where_the_two_parts_moved_against_each_other():
-    before = a_hypernetwork(tasks=2)
-    tasks = torch.tensor([0])
-    after = moved(before, 1e-3)
-    with torch.no_grad():
-        h = after.task_features(tasks)[0]
-        for generator in after.kernels:
-            shift = torch.ones_like(generator.linear.bias)
-            generator.linear.bias += shift
-            generator.linear.weight[:, : generator.hidden] -= torch.outer(shift, h / h.square().sum())
-    closed, _ = both_drifts(before, after, tasks, None)
-    _, exact = both_drifts(copy.deepcopy(before).double(), copy.deepcopy(after).double(), tasks, None)
-    weights = sum(tensor.numel() for tensor in before(tasks).values())
-    assert 0 < exact[0] < 1e-3 * weights  # though every kernel's two parts moved by 1
-    assert relative_error(closed[0], exact[0]) < 1e-4
-    assert relative_error(closed[1], exact[1]) < 1e-3
-
-
-def test_the_drift_is_the_sum_over_tasks_of_each_tasks_squared_distance():
-    before = a_hypernetwork(tasks=3)
-    after = moved(before, 0.1)
-    tasks = torch.tensor([0, 1, 2])
-    old, new = before(tasks), after(tasks)
-    by_hand = [sum(float((new[n][t] - old[n][t]).square().sum()) for n in old) for t in range(3)]
-    snapshot = before.snapshot(tasks)
-    assert float(after.drift(snapshot)) == pytest.approx(sum(by_hand), rel=1e-4)
-    for task in range(3):
-        assert float(after.drift(snapshot, torch.tensor([task]))) == pytest.approx(by_hand[task], rel=1e-4)
-
-
-def test_a_sample_of_tasks_is_read_as_positions_in_the_snapshot():
-    before = a_hypernetwork(tasks=4)
-    after = moved(before, 0.1)
-    ordered = float(after.drift(before.snapshot(torch.tensor([3]))))
-    assert float(after.drift(before.snapshot(torch.tensor([2, 3, 0])), torch.tensor([1]))) == pytest.approx(ordered)
-
-
-@pytest.mark.parametrize("name", ["embedding", "table"])
-def test_the_drift_sees_a_task_whose_own_parameters_moved(name):
-    before = a_hypernetwork(tasks=3).double()
-    after = copy.deepcopy(before)
-    own = {"embedding": after.embeddings, "table": after.table}[name]
-    with torch.no_grad():
-        own[1].add_(0.1)
-    closed, generated = both_drifts(before, after, torch.tensor([0, 1, 2]), None)
-    assert generated[0] > 1e-3
-    torch.testing.assert_close(closed[0], generated[0])
-    torch.testing.assert_close(closed[1], generated[1])
-
-
-def test_nothing_has_drifted_right_after_the_snapshot():
-    hypernetwork = a_hypernetwork()
-    tasks = torch.arange(5)
-    value, gradient = value_and_gradient(hypernetwork, hypernetwork.drift(hypernetwork.snapshot(tasks)))
-    size = sum(float(tensor.square().sum()) for tensor in hypernetwork(tasks).values())
-    assert 0 <= value < 1e-12 * size
-    assert gradient.abs().max() < 1e-4
-    exact = hypernetwork.generated_drift(Hypernetwork.snapshot(hypernetwork, tasks))
-    assert exact == 0
-
-
-@pytest.mark.parametrize("take", [AdditiveHypernetwork.snapshot, Hypernetwork.snapshot])
-def test_later_training_does_not_change_a_snapshot(take):
-    hypernetwork = a_hypernetwork()
-    drift = hypernetwork.drift if take is AdditiveHypernetwork.snapshot else hypernetwork.generated_drift
-    snapshot = take(hypernetwork, torch.arange(4))
-    optimizer = torch.optim.SGD(hypernetwork.parameters(), lr=0.1)
-    seen = []
-    before = copy.deepcopy(hypernetwork)
-    for _ in range(3):
-        loss = sum(tensor.square().mean() for tensor in hypernetwork(torch.tensor([5])).values())
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        seen.append(float(drift(snapshot).detach()))
-    assert 0 < seen[0] < seen[1] < seen[2]
-    definition = hypernetwork.generated_drift(Hypernetwork.snapshot(before, torch.arange(4)))
-    assert seen[-1] == pytest.approx(float(definition.detach()), rel=1e-4)
-
-
-def test_taking_a_snapshot_and_its_drift_leaves_the_hypernetwork_as_it_was():
-    hypernetwork = a_hypernetwork()
-    before = copy.deepcopy(hypernetwork.state_dict())
-    hypernetwork.drift(hypernetwork.snapshot(torch.arange(3))).backward()
-    assert all(torch.equal(before[name], value) for name, value in hypernetwork.state_dict().items())
-
+from clhyper.hypernetworks import AdditiveHypernetwork
+from clhyper.hypernetworks.additive import CLASSIFIER
 
 # How it starts
 
@@ -249,7 +92,58 @@ def test_linear_layers_are_generated_like_convolutions_output_unit_by_output_uni
     hypernetwork.add_task()
     weight = hypernetwork(torch.tensor([0]))["hidden.weight"][0]
     with torch.no_grad():
-        hypernetwork.kernels[0].channels[2].add_(1)
+        hypernetwork.channels[2].add_(1)
     changed = hypernetwork(torch.tensor([0]))["hidden.weight"][0] != weight
     assert changed[2].all()
     assert not changed[[0, 1, 3, 4]].any()
+
+
+# What it generates
+
+
+@pytest.mark.parametrize("depth", [0, 2, 4])
+def test_every_kernel_is_the_layers_linear_map_of_task_features_and_channel_embedding(depth):
+    torch.manual_seed(0)
+    _, back = split(SlimResNet18(classes=3, width=4), depth)
+    hypernetwork = AdditiveHypernetwork(back).double()
+    tasks = [hypernetwork.add_task() for _ in range(2)]
+    weights = hypernetwork.generate(tasks[1])
+    h = hypernetwork.mlp(hypernetwork.embeddings[tasks[1]])
+    assert [*weights] == [*hypernetwork.kernel_names, CLASSIFIER, *hypernetwork.vector_names]
+    for name in [*hypernetwork.kernel_names, CLASSIFIER]:
+        layer = hypernetwork.layer(name)
+        inputs = torch.cat([h.expand(len(layer.channels), -1), layer.channels], dim=1)
+        expected = F.linear(inputs, layer.weight, layer.bias).view(hypernetwork.shapes[name])
+        torch.testing.assert_close(weights[name], expected, rtol=1e-10, atol=1e-12)
+
+
+def test_kernels_of_convolutions_are_channels_last_and_contiguous():
+    _, back = split(SlimResNet18(classes=3, width=4), 2)
+    hypernetwork = AdditiveHypernetwork(back)
+    kernels = [w for w in hypernetwork.generate(hypernetwork.add_task()).values() if w.ndim == 4]
+    assert len(kernels) == 10
+    assert all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels)
+
+
+def test_the_parameters_are_drawn_layer_by_layer():
+    torch.manual_seed(0)
+    _, back = split(SmallConvNet(classes=4), 2)
+    back = nn.Sequential(*back.children())  # a convolution of 64 channels
+    torch.manual_seed(5)
+    hypernetwork = AdditiveHypernetwork(back, embedding=3, hidden=(8, 8), channel_embedding=2)
+    torch.manual_seed(5)
+    first, second = nn.Linear(3, 8), nn.Linear(8, 8)
+    assert torch.equal(hypernetwork.mlp[2].weight, second.weight)
+    drawn = {}
+    for name, p in back.named_parameters():
+        if p.ndim > 1:
+            drawn[name] = torch.randn(len(p), 2), nn.Linear(10, p[0].numel()).weight
+    h = second(first(torch.randn(1, 3)).relu()).relu()
+    assert len(drawn) == 2
+    assert first.weight.shape == (8, 3)
+    for name, (channels, weight) in drawn.items():
+        layer = hypernetwork.layer(name)
+        assert torch.equal(layer.channels, channels)
+        kernels = torch.cat([h.expand(len(channels), -1), channels], dim=1) @ weight.T
+        torch.testing.assert_close(layer.weight, weight * dict(back.named_parameters())[name].std() / kernels.std())
+        assert not layer.bias.any()

@@ -4,6 +4,7 @@ import copy
 import functools
 
 import torch
+from avalanche.core import SupervisedPlugin
 
 import strategies
 from benchmarks import SplitDigits
@@ -74,3 +75,33 @@ def images(number, stream=None, count=None):
     """An experience's training images as networks see them, with labels and tasks."""
     held = (stream or digits()).train_stream[number].images
     return tuple(part[:count] for part in (held.preparation.normalise(held.x()), held.labels, held.tasks))
+
+
+def uneven():
+    return digits(experiences=4)  # of 3, 3, 2 and 2 classes
+
+
+class Steps(SupervisedPlugin):
+    """Of each training step: the batch, the loss, and a copy of the model before its forward pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.steps = []
+
+    def before_forward(self, strategy, **kwargs):
+        self.model = copy.deepcopy(strategy.model)
+        self.batch = strategy.mb_x, strategy.mb_y, strategy.mb_task_id
+
+    def before_update(self, strategy, **kwargs):
+        gradients = {n: p.grad.clone() for n, p in strategy.model.named_parameters() if p.grad is not None}
+        self.steps.append((self.model, self.batch, float(strategy.loss.detach()), gradients, strategy))
+
+
+def recorded(learner, *experiences, stream=None, **options):
+    """The strategy and its steps in the last of the experiences."""
+    plugin = Steps()
+    strategy = learn(make(learner, stream, plugins=[plugin], **options), *experiences[:-1], stream=stream)
+    plugin.steps.clear()
+    learn(strategy, experiences[-1], stream=stream)
+    assert len(plugin.steps) >= 2
+    return strategy, plugin.steps

@@ -2,11 +2,14 @@
 
 import copy
 import functools
+from types import SimpleNamespace
 
 import pytest
 import torch
 from avalanche.core import SupervisedPlugin
-from small_runs import LEARNERS, digits, images, learn, make, same, tensors
+from avalanche.training.plugins import AGEMPlugin
+from avalanche.training.regularization import LearningWithoutForgetting
+from small_runs import LEARNERS, Steps, digits, images, learn, make, recorded, same, tensors, uneven
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -15,36 +18,6 @@ from clhyper.evaluation import AccuracyMatrix, CostMeter
 from clhyper.evaluation.cost import tensor_bytes
 
 BASELINES = [name for name, (strategy, _) in LEARNERS.items() if strategy in ("EWC", "LwF", "AGEM", "DER")]
-
-
-class Steps(SupervisedPlugin):
-    """Of each training step: the batch, the loss, and a copy of the model before its forward pass."""
-
-    def __init__(self):
-        super().__init__()
-        self.steps = []
-
-    def before_forward(self, strategy, **kwargs):
-        self.model = copy.deepcopy(strategy.model)
-        self.batch = strategy.mb_x, strategy.mb_y, strategy.mb_task_id
-
-    def before_update(self, strategy, **kwargs):
-        gradients = {n: p.grad.clone() for n, p in strategy.model.named_parameters() if p.grad is not None}
-        self.steps.append((self.model, self.batch, float(strategy.loss.detach()), gradients, strategy))
-
-
-def recorded(learner, *experiences, stream=None, **options):
-    """The strategy and its steps in the last of the experiences."""
-    plugin = Steps()
-    strategy = learn(make(learner, stream, plugins=[plugin], **options), *experiences[:-1], stream=stream)
-    plugin.steps.clear()
-    learn(strategy, experiences[-1], stream=stream)
-    assert len(plugin.steps) >= 2
-    return strategy, plugin.steps
-
-
-def uneven():
-    return digits(experiences=4)  # of 3, 3, 2 and 2 classes
 
 
 # All of them
@@ -109,83 +82,6 @@ def test_every_strategy_trains_and_resumes_on_either_device(learner, device):
     assert cost.records[1]["bytes_kept"] > cost.records[0]["bytes_kept"] > 0
 
 
-# EWC
-
-
-def importances_by_hand(model, number, stream):
-    """Mean over batches of the squared gradient of the mean loss, by parameter."""
-    model = copy.deepcopy(model).eval()
-    x, y, tasks = images(number, stream)
-    batches = list(zip(x.split(64), y.split(64), tasks.split(64), strict=True))
-    names, parameters = zip(*((n, p) for n, p in model.named_parameters() if p.requires_grad), strict=True)
-    total = [torch.zeros_like(p) for p in parameters]
-    for rows, labels, of in batches:
-        gradients = torch.autograd.grad(F.cross_entropy(model(rows, of), labels), parameters)
-        for sum_of_squares, gradient in zip(total, gradients, strict=True):
-            sum_of_squares += gradient.square() / len(batches)
-    return dict(zip(names, total, strict=True))
-
-
-def test_the_importances_are_squared_gradients_of_images_that_are_not_augmented():
-    stream = digits(augmentation="crop-flip")
-    strategy = learn(make("ewc", stream), 0, stream=stream)
-    by_hand = importances_by_hand(strategy.model, 0, stream)
-    assert strategy.ewc.importances[0].keys() == by_hand.keys()
-    for name, value in by_hand.items():
-        torch.testing.assert_close(strategy.ewc.importances[0][name].data, value, rtol=1e-3, atol=1e-9)
-    assert strategy.model.training
-
-
-@pytest.mark.parametrize("mode", ["separate", "online"])
-def test_the_loss_of_ewc_is_that_of_its_equation(mode):
-    stream = uneven()
-    strategy = make("ewc", stream, mode=mode, strength=300.0, **({"decay": 0.5} if mode == "online" else {}))
-    kept = []
-    for number in (0, 1):
-        learn(strategy, number, stream=stream)
-        kept.append((importances_by_hand(strategy.model, number, stream), tensors(strategy.model)))
-    if mode == "online":
-        (first, _), (second, weights) = kept
-        shared = {n: 0.5 * first.get(n, 0) + second.get(n, 0) for n in {**first, **second}}
-        kept = [(shared, weights)]
-    plugin = Steps()
-    strategy.plugins.insert(0, plugin)
-    learn(strategy, 2, stream=stream)
-    for model, (x, y, tasks), loss, _, _ in plugin.steps:
-        penalty = 0.0
-        for importances, weights in kept:
-            for name, parameter in model.named_parameters():
-                if name in importances:
-                    penalty += float((importances[name] * (parameter - weights[name]).square()).sum().detach())
-        entropy = float(F.cross_entropy(model(x, tasks), y).detach())
-        assert loss == pytest.approx(entropy + 300 * penalty, rel=1e-3)
-    assert penalty > 0
-
-
-def test_ewc_of_strength_0_is_naive_bit_for_bit():
-    assert same(tensors(learn(make("ewc", strength=0.0), 0, 1).model), tensors(learn(make("naive"), 0, 1).model))
-
-
-@pytest.mark.parametrize("learner", ["ewc", "online ewc at depth 1"])
-def test_ewc_keeps_weights_and_importances_of_what_can_move_alone(learner):
-    strategy = learn(make(learner), 0, 1, 2)
-    model = tensor_bytes(strategy.model.state_dict().values())
-    body, head = (
-        sum(4 * p.numel() for p in part.parameters()) for part in (strategy.model.body, strategy.model.heads["0"])
-    )
-    kept = 3 * (body + head) if learner == "ewc" else body + 3 * head
-    assert tensor_bytes(strategy.kept_tensors()) == model + 2 * kept
-
-
-def test_outputs_that_a_head_gets_later_are_free():
-    stream = digits(task_labels=False)
-    strategy, _ = recorded("ewc", 0, 1, stream=stream)
-    importance = strategy.ewc.importances[0]["heads.0.weight"].data
-    assert importance.shape == (4, 64)
-    assert importance[:2].any()
-    assert not importance[2:].any()
-
-
 # LwF
 
 
@@ -196,13 +92,21 @@ def test_the_loss_of_lwf_is_that_of_its_equation():
     plugin = Steps()
     strategy.plugins.append(plugin)
     learn(strategy, 2, stream=stream)
-    for model, (x, y, tasks), loss, _, _ in plugin.steps:
+    theirs = LearningWithoutForgetting(0.7, 3.0)
+    for model, (x, y, tasks), loss, gradients, _ in plugin.steps:
         by_hand = F.cross_entropy(model(x, tasks), y)
+        avalanche = by_hand.clone()
         for task, classes in ((0, 3), (1, 3)):
             old = (before(x, task)[:, :classes] / 3).softmax(dim=1)
             new = (model(x, task)[:, :classes] / 3).log_softmax(dim=1)
             by_hand = by_hand + 0.7 * (old * (old.log() - new)).sum(dim=1).mean()
+            avalanche = avalanche + 0.7 * theirs._distillation_loss(model(x, task), before(x, task), range(classes))
         assert loss == pytest.approx(float(by_hand.detach()), rel=1e-4)
+        assert loss == pytest.approx(float(avalanche.detach()), rel=1e-4)
+        assert set(gradients) == {name for name, _ in model.named_parameters()}
+        expected = torch.autograd.grad(avalanche, [p for _, p in model.named_parameters()])
+        for (name, _), gradient in zip(model.named_parameters(), expected, strict=True):
+            torch.testing.assert_close(gradients[name], gradient, rtol=1e-3, atol=1e-5)
 
 
 def test_without_task_labels_the_outputs_that_the_head_had_are_distilled():
@@ -232,12 +136,11 @@ def test_old_heads_are_distilled_and_the_body_sees_each_batch_once():
 def test_lwf_keeps_the_network_alone_which_is_what_it_distils():
     strategy = learn(make("lwf"), 0, 1)
     assert tensor_bytes(strategy.kept_tensors()) == tensor_bytes(strategy.model.state_dict().values())
-    assert same(tensors(strategy.lwf.prev_model.body), tensors(strategy.model.body))
-    assert same(tensors(strategy.lwf.prev_model.heads), tensors(strategy.model.heads))
-    taught = {name: p.detach().clone() for name, p in strategy.lwf.prev_model.named_parameters()}
-    teacher = strategy.lwf.prev_model
+    body = {name: p.detach().clone() for name, p in strategy.model.body.named_parameters()}
+    head = strategy.model.heads["1"].weight.detach().clone()
     learn(strategy, 2)
-    assert all(torch.equal(p, taught[name]) for name, p in teacher.named_parameters())
+    assert all(torch.equal(p, body[name]) for name, p in strategy.previous_body.named_parameters())
+    assert any(torch.equal(rows, head) for rows in strategy.previous_heads[0].split(2))
 
 
 # A-GEM
@@ -246,11 +149,12 @@ def test_lwf_keeps_the_network_alone_which_is_what_it_distils():
 def test_a_step_of_agem_never_goes_against_the_memory_and_else_is_the_plain_one():
     stream = uneven()
     strategy = learn(make("agem", stream, epochs=2), 0, 1, stream=stream)
-    samples, sample = [], strategy.agem.buffer.sample
-    strategy.agem.buffer.sample = lambda *args: samples.append(sample(*args)) or samples[-1]
-    plugin = Steps()
+    plugin, drawn = Steps(), []
+    plugin.before_backward = lambda strategy, **kwargs: drawn.append(strategy.drawn["replay"])
     strategy.plugins.append(plugin)
+    stored = [part.clone() for part in (strategy.buffer.x, strategy.buffer.y, strategy.buffer.tasks)]
     learn(strategy, 2, stream=stream)
+    samples = [tuple(part[rows] for part in stored) for rows in drawn]
     prepare = stream.train_stream[2].images.preparation
     projected = 0
     for (model, (x, y, tasks), _, gradients, _), (old_x, old_y, old_tasks) in zip(plugin.steps, samples, strict=True):
@@ -265,6 +169,7 @@ def test_a_step_of_agem_never_goes_against_the_memory_and_else_is_the_plain_one(
             for found in (torch.autograd.grad(loss, parameters, allow_unused=True) for loss in losses)
         )
         used = torch.cat([gradients[name].flatten() for name in names])
+        torch.testing.assert_close(used, as_avalanche_projects(parameters, plain, reference), rtol=1e-3, atol=1e-5)
         product = plain @ reference
         if product < 0:
             projected += 1
@@ -272,6 +177,17 @@ def test_a_step_of_agem_never_goes_against_the_memory_and_else_is_the_plain_one(
             assert abs(float(used @ reference)) < 1e-3 * float(used.norm() * reference.norm())
         torch.testing.assert_close(used, plain, rtol=1e-3, atol=1e-5)
     assert 0 < projected < len(samples)
+
+
+def as_avalanche_projects(parameters, gradient, reference):
+    """What Avalanche's plugin makes of a gradient, given the memory's: flat, as they are given."""
+    plugin = AGEMPlugin(1, 1)
+    plugin.buffers, plugin.reference_gradients = [()], reference
+    for parameter, part in zip(parameters, gradient.split([p.numel() for p in parameters]), strict=True):
+        parameter.grad = part.view_as(parameter).clone()
+    named = [(str(number), parameter) for number, parameter in enumerate(parameters)]
+    plugin.after_backward(SimpleNamespace(model=SimpleNamespace(named_parameters=lambda: named), device="cpu"))
+    return torch.cat([parameter.grad.flatten() for parameter in parameters])
 
 
 def test_agem_leaves_old_heads_bit_identical():
@@ -283,7 +199,7 @@ def test_agem_leaves_old_heads_bit_identical():
 
 def test_agem_stores_so_many_uint8_images_an_experience_balanced_over_classes():
     strategy = learn(make("agem", patterns_per_experience=10), 0, 1, 2)
-    buffer = strategy.agem.buffer
+    buffer = strategy.buffer
     assert buffer.x.dtype == torch.uint8
     assert buffer.tasks.bincount().tolist() == [10, 10, 10]
     assert buffer.y.bincount().tolist() == [15, 15]
@@ -305,24 +221,20 @@ class Replayed(SupervisedPlugin):
         self.model = copy.deepcopy(strategy.model)
 
     def before_backward(self, strategy, **kwargs):
-        if not strategy.replay_loader:
+        if strategy.replay is None:
             return
-        x, y, tasks = strategy.mbatch
-        count = len(y) - 64
-        logits = self.model(x, tasks)
+        rows, buffer = strategy.drawn["replay"], strategy.buffer
+        count, stored_tasks = len(rows), buffer.tasks[rows]
+        x = torch.cat([strategy.experience.images.preparation(buffer.x[rows]), strategy.mb_x])
+        logits = self.model(x, torch.cat([stored_tasks, strategy.mb_task_id]))
         new, old = logits[count:], logits[:count]
-        stored = {row.numpy().tobytes(): z for row, z in zip(self.shown(strategy), strategy.buffer.logits, strict=True)}
         distance = 0.0
-        for row, z in zip(x[:count], old, strict=True):
-            then = stored[row.numpy().tobytes()]
+        for then, z in zip(buffer.logits[rows], old, strict=True):
             used = then.isfinite().nonzero().flatten()
             distance += float((z[used] - then[used]).square().sum().detach()) / (count * logits.shape[1])
-        by_hand = float(F.cross_entropy(new, y[count:]).detach()) + strategy.options.alpha * distance
-        by_hand += strategy.options.beta * float(F.cross_entropy(old, y[:count]).detach())
-        self.found.append((float(strategy.loss.detach()), by_hand, distance, sorted(set(tasks[:count].tolist()))))
-
-    def shown(self, strategy):
-        return strategy.experience.images.preparation(strategy.buffer.x)
+        by_hand = float(F.cross_entropy(new, strategy.mb_y).detach()) + strategy.options.alpha * distance
+        by_hand += strategy.options.beta * float(F.cross_entropy(old, buffer.y[rows]).detach())
+        self.found.append((float(strategy.loss.detach()), by_hand, distance, sorted(set(stored_tasks.tolist()))))
 
 
 @pytest.mark.parametrize("task_labels", [True, False])

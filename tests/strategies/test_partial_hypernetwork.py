@@ -101,6 +101,28 @@ def test_looking_ahead_puts_every_parameter_back_bit_for_bit():
         assert all(torch.equal(before[name], value) for name, value in step["after"].items())
 
 
+class ADifferentRate(SupervisedPlugin):
+    """Sets the optimizer's learning rate, as a schedule does; as a tensor, as an engine may."""
+
+    def __init__(self, rate):
+        super().__init__()
+        self.rate = rate
+
+    def before_training_iteration(self, strategy, **kwargs):
+        strategy.optimizer.param_groups[0]["lr"] = self.rate
+
+
+@pytest.mark.parametrize("rate", [0.05, torch.tensor(0.05)])
+def test_looking_ahead_goes_as_far_as_the_optimizers_learning_rate_of_the_moment(rate):
+    steps = Steps()
+    strategy = make("partial hypernetwork", plugins=[ADifferentRate(rate), steps], beta=0.7, optimizer="sgd")
+    learn(strategy, 0, 1)
+    step = steps.steps[-1]
+    right, wrong = (gradient_by_hand(step, steps.began_with, 1, [0], 0.7, r, True) for r in (0.05, 3e-3))
+    assert apart(step["gradients"], right) < 1e-3
+    assert apart(step["gradients"], wrong) > 0.005
+
+
 @pytest.mark.parametrize("options", [{"beta": 0.0}, {}])
 def test_without_earlier_tasks_or_weight_the_gradient_is_that_of_the_loss(options):
     experiences = (0, 1) if options else (0,)
@@ -127,6 +149,19 @@ def test_a_sample_of_tasks_stands_for_all_of_them_in_turn():
         drawn.append(min(range(3), key=lambda task: distances[task]))
         assert sorted(distances)[0] < 1e-3 < sorted(distances)[1]
     assert set(drawn) == {0, 1, 2}
+
+
+def test_what_is_drawn_for_each_step_are_as_many_different_earlier_tasks_as_asked_for():
+    strategy = learn(make("partial hypernetwork", drift_tasks=2), 0, 1, 2)
+    made = []
+    strategy.finish_experience = lambda: made.append(strategy.draw(50)["drift"])
+    learn(strategy, 3)
+    assert made[0].shape == (50, 2)
+    assert {tuple(sorted(row)) for row in made[0].tolist()} == {(0, 1), (0, 2), (1, 2)}
+    strategy = make("partial hypernetwork", drift_tasks=2)
+    strategy.finish_experience = lambda: made.append(strategy.draw(50))
+    learn(strategy, 0, 1, 2)
+    assert made[1:] == [{}, {}, {}]  # there are no more than two earlier tasks
 
 
 def test_the_drift_is_taken_from_the_weights_as_the_experience_began():
@@ -180,10 +215,10 @@ def test_every_generator_has_its_options_and_its_class():
 
 def test_weights_are_generated_once_a_training_batch():
     strategy = learn(make("partial hypernetwork", beta=0.0), 0)
-    made = []
-    strategy.model.hypernetwork.register_forward_hook(lambda module, inputs, output: made.append(inputs[0].tolist()))
+    made, generate = [], strategy.model.hypernetwork.generate
+    strategy.model.hypernetwork.generate = lambda task: made.append(task) or generate(task)
     learn(strategy, 1)
-    assert made == [[1]] * (len(digits().train_stream[1].images) // 64)
+    assert made == [1] * (len(digits().train_stream[1].images) // 64)
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,8 @@ def test_no_optimizer_state_outlives_an_experience(learner):
     assert strategy.optimizer is not before
     assert not strategy.optimizer.state
     trained = {id(p) for group in strategy.optimizer.param_groups for p in group["params"]}
-    assert trained == {id(p) for p in strategy.model.parameters() if p.requires_grad}
+    assert trained >= {id(p) for p in strategy.model.parameters() if p.requires_grad}
+    assert trained == {id(p) for p in strategy.model.trained_parameters()}
 
 
 @pytest.mark.parametrize("learner", FREEZING)
@@ -143,13 +144,21 @@ def test_what_is_frozen_is_no_part_of_the_optimizer(learner):
 @pytest.mark.parametrize("learner", FREEZING)
 def test_the_features_of_a_frozen_front_are_computed_once_an_experience(learner):
     strategy = learn(make(learner), 0)
-    seen = []
-    strategy.model.front.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
+    seen, features = [], strategy.model.features
+    strategy.model.features = lambda x: seen.append(len(x)) or features(x)
     strategy.train_epochs = 3
     learn(strategy, 1)
     images = len(digits().train_stream[1].images)
     stored = {"latent replay": 10, "agem at depth 1": 50, "der at depth 1": 20 + 10}
     assert sum(seen) == images + stored.get(learner, 0)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("learner", ["latent replay", "lwf", "der"])
+def test_the_padding_beside_the_heads_stays_zero(learner, optimizer):
+    strategy = learn(make(learner, optimizer=optimizer), 0, 1)
+    assert strategy.model.stack.spare
+    assert not any(part.any() for part in strategy.model.stack.spare)
 
 
 @pytest.mark.parametrize("strategy", ["Naive", "Separate", "PartialHypernetwork"])
