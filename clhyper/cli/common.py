@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from clhyper.cli.flags import Flag, parse, split_positionals
 from clhyper.errors import UserError
+from clhyper.options import EngineName, Loading
+from clhyper.runs.lanes import LADDER
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +25,21 @@ def run_flags(values: dict[str, Any]) -> list[Flag]:
         ),
         Flag(
             "threads", int | None, values.get("threads"), "CPU threads a run; without it, the cores shared by the jobs"
+        ),
+        Flag(
+            "loading",
+            Loading,
+            values.get("loading", "auto"),
+            "where images are: whole on the device, or read by a loader as they are used, with the same numbers; auto:"
+            " whole if an experience takes at most a quarter of the memory that is free",
+        ),
+        Flag(
+            "engine",
+            EngineName,
+            values.get("engine", "auto"),
+            "how training steps are executed: eager (one operator after another), captured (as a CUDA graph), compiled"
+            " (and captured, on a GPU); auto: eager on a CPU, and on a GPU compiled where an experience has many steps,"
+            " else captured",
         ),
         Flag("results", Path, RESULTS, "folder that has one folder a run"),
         Flag("quiet", bool, False, "print nothing but errors"),
@@ -50,8 +67,28 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def jobs_and_threads(jobs: int | None, threads: int | None, device: str) -> tuple[int, int]:
-    """Processes at once (on a CPU as many as cores, on a GPU one) and CPU threads for each.
+RunsPerDevice = int | Literal["auto"]
+
+
+def runs_per_device(text: str | None) -> RunsPerDevice:
+    """Runs side by side in a process: a number or auto; one without it.
+
+    Raises:
+        UserError: neither a number from 1 nor auto.
+    """
+    if text is None:
+        return 1
+    if text == "auto":
+        return "auto"
+    if not (text.isdecimal() and len(text) < 5 and int(text) >= 1):
+        raise UserError(f"runs_per_device {text}: give a number from 1 to 9999, or auto")
+    return int(text)
+
+
+def jobs_and_threads(jobs: int | None, threads: int | None, device: str, lanes: RunsPerDevice = 1) -> tuple[int, int]:
+    """Processes at once (on a CPU as many as cores, on a GPU one) and CPU threads for each run.
+
+    lanes: runs side by side in each process, which share its cores; auto counts as 16.
 
     Raises:
         UserError: a number below 1.
@@ -59,8 +96,9 @@ def jobs_and_threads(jobs: int | None, threads: int | None, device: str) -> tupl
     for name, value in (("jobs", jobs), ("threads", threads)):
         if value is not None and value < 1:
             raise UserError(f"{name} {value}: at least 1")
-    jobs = jobs or (cores() // (threads or 1) or 1 if device == "cpu" else 1)
-    return jobs, threads or max(1, cores() // jobs)
+    lanes = LADDER[-1] if lanes == "auto" else lanes
+    jobs = jobs or (cores() // ((threads or 1) * lanes) or 1 if device == "cpu" else 1)
+    return jobs, threads or max(1, cores() // (jobs * lanes))
 
 
 def words_and_flags(arguments: list[str]) -> tuple[list[str], list[str]]:

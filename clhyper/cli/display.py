@@ -8,7 +8,7 @@ from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
 from clhyper.runs.config import RunConfig
-from clhyper.runs.outcome import Outcome, Progress
+from clhyper.runs.outcome import Note, Outcome, Progress
 
 
 class Display:
@@ -46,10 +46,12 @@ class Display:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.bars.stop()
 
-    def update(self, config: RunConfig, message: Progress | Outcome) -> None:
+    def update(self, config: RunConfig, message: Progress | Outcome | Note) -> None:
         """Takes in what a run tells."""
         if isinstance(message, Outcome):
             self._end(config, message)
+        elif isinstance(message, Note):
+            self._wait(config, message)
         else:
             self._advance(config, message)
 
@@ -68,6 +70,12 @@ class Display:
         if self.lines_for_experiences and not self.live and progress.experience > self.experience.get(name, 0):
             self.experience[name] = progress.experience
             self._line(f"{name}: {state}")
+
+    def _wait(self, config: RunConfig, note: Note) -> None:
+        name = label(config)
+        if name in self.rows:
+            self.bars.remove_task(self.rows.pop(name))
+        self._line(f"{name}: {note.text}")
 
     def _end(self, config: RunConfig, outcome: Outcome) -> None:
         name = label(config)

@@ -11,8 +11,8 @@ _DESCRIPTION = """Writes one task's network of a run as ordinary layers: images 
 
 task-T.safetensors holds weights and what is needed to rebuild the network (clhyper.load_exported), task-T.onnx the same
 network for any batch size, task-T.json what both are. Each file is read again and must give the model's own logits on
-test images: safetensors to 1e-6, ONNX to 1e-5 (of the largest logit, where that is above 1). Otherwise nothing is
-written and the exit code is 1. Without task labels there is one task, 0.
+test images, to 1e-5 (of the largest logit, where that is above 1). Otherwise nothing is written and the exit code is 1.
+Without task labels there is one task, 0.
 
 Examples:
   clhyper export results/runs/NAME --task 0

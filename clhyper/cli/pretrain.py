@@ -98,6 +98,8 @@ def _train(
             training=training,
             seed=values["seed"],
             device=device,
+            loading=values["loading"],
+            engine=values["engine"],
             report=lambda progress: display.update(shown, progress),
         )
         display.update(shown, Outcome("complete", output))

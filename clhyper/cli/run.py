@@ -67,6 +67,8 @@ def main(arguments: list[str]) -> int:
         seed=values["seed"],
         device=device,
         threads=threads,
+        loading=values["loading"],
+        engine=values["engine"],
     )
     return _train(config, values)
 

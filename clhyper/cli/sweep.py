@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from clhyper.cli.common import jobs_and_threads, resolve_device, run_flags
+from clhyper.cli.common import RunsPerDevice, jobs_and_threads, resolve_device, run_flags, runs_per_device
 from clhyper.cli.flags import Flag, option_flags, parse, split_positionals
 from clhyper.cli.run import config_path
 from clhyper.errors import UserError, require, unknown
@@ -20,10 +20,13 @@ goes on, so the same command may be started again at any time. All options:
 
 Examples:
   clhyper sweep split-digits partial-hypernetwork latent-replay --freeze-depth 0-3 --seeds 5
-  clhyper sweep split-cifar10 naive separate --data data --seeds 1,7,9 --jobs 4 --device cuda
+  clhyper sweep split-cifar10 naive separate --data data --seeds 1,7,9 --runs-per-device 8 --device cuda
   clhyper sweep split-digits naive joint --seeds 3 --dry-run
 
 Exit codes: 0 done, 1 a run failed (the others went on), 2 bad input, 130 stopped by Ctrl-C."""
+_RUNS_PER_DEVICE = (
+    "runs side by side in each process, a number or auto: as many as memory and throughput allow; without it, one"
+)
 
 
 def main(arguments: list[str]) -> int:
@@ -60,7 +63,8 @@ def main(arguments: list[str]) -> int:
         [
             Flag("freeze_depth", str | None, depth, "depths for strategies that have one, as 0-4 or 0,2,4"),
             Flag("seeds", str | None, None, "number of seeds, as 5 (0 to 4), or the seeds, as 1,7,9; without it, one"),
-            Flag("jobs", int | None, None, "runs at once; without it, one a core, or one on a GPU"),
+            Flag("jobs", int | None, None, "processes at once; without it, one a core, or one on a GPU"),
+            Flag("runs_per_device", str | None, None, _RUNS_PER_DEVICE),
             Flag("dry_run", bool, False, "print what would run, and run nothing"),
             Flag("config", Path | None, None, "TOML file with options; flags override it"),
             *run_flags(content),
@@ -70,7 +74,8 @@ def main(arguments: list[str]) -> int:
         flags,
     )
     device = resolve_device(values["device"])
-    jobs, threads = jobs_and_threads(values["jobs"], values["threads"], device)
+    lanes = runs_per_device(values["runs_per_device"])
+    jobs, threads = jobs_and_threads(values["jobs"], values["threads"], device, lanes)
     configs = plan(
         benchmark,
         strategies,
@@ -80,22 +85,31 @@ def main(arguments: list[str]) -> int:
         strategy_options={name: values[name] for name in learner_flags if values[name] is not None},
         device=device,
         threads=threads,
+        loading=values["loading"],
+        engine=values["engine"],
     )
     if values["dry_run"]:
         print("\n".join(config.name for config in configs))
-        print(f"{len(configs)} runs, {jobs} at once, {threads} CPU threads each, on {device}")
+        print(f"{len(configs)} runs, {_at_once(jobs, lanes)} at once, {threads} CPU threads each, on {device}")
         return 0
-    return execute_and_show(configs, values["results"], jobs, values["quiet"])
+    return execute_and_show(configs, values["results"], jobs, values["quiet"], lanes)
 
 
-def execute_and_show(configs: list[RunConfig], results: Path, jobs: int, quiet: bool) -> int:
+def _at_once(jobs: int, lanes: RunsPerDevice) -> str:
+    """`8`, `2 x 4`, or that the number is found."""
+    if lanes == "auto":
+        return f"{f'{jobs} x ' if jobs > 1 else ''}as many as memory and throughput allow"
+    return str(jobs * lanes) if 1 in (jobs, lanes) else f"{jobs} x {lanes}"
+
+
+def execute_and_show(configs: list[RunConfig], results: Path, jobs: int, quiet: bool, lanes: RunsPerDevice = 1) -> int:
     """Runs a plan under a display; returns the exit code."""
     from clhyper.cli.display import Display
     from clhyper.runs.local import execute
 
     check_results(results)
     with Display(len(configs), quiet) as display:
-        outcomes = execute(configs, results, jobs, display.update)
+        outcomes = execute(configs, results, jobs, display.update, lanes)
     failed = [outcome for outcome in outcomes.values() if outcome.status == "failed"]
     busy = [outcome for outcome in outcomes.values() if outcome.status == "busy"]
     if failed and all(outcome.misuse for outcome in failed) and len(failed) == len(configs):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 LEVEL = 0.95
 RESAMPLES = 10_000
 _TIMES = ("_seconds", "_ms", "_joules")
-_TIMING = ("device", "engine", "machine", "threads")
+_TIMING = ("device", "machine", "threads")
 _IDENTITY = (*SETTING, "strategy", "freeze_depth", *CHOICES)
 
 
@@ -39,7 +39,7 @@ class Comparison:
     of the paired t test and of Wilcoxon's signed-rank test, exact up to 12 pairs; `smallest_p` is the least that
     Wilcoxon's can be. Each is None where the pairs don't allow it. `higher`, `lower`, `equal`: pairs in which a is.
     `only_a`, `only_b`: seeds whose number one alone has. `differ`: options of training that all strategies have, front,
-    device and engine, where they differ, as (name, a's, b's). `caveats`: why times may mislead.
+    device and engine, where they differ, as (name, a's, b's). `caveats`: why what was measured may mislead.
     """
 
     metric: str
@@ -71,7 +71,8 @@ def compare(runs: "pd.DataFrame", a: str, b: str, metric: str = "acc") -> Compar
     `metric`: one of `METRICS` or `COSTS`.
 
     Raises:
-        UserError: a name that fits no complete run or several configurations, no seed in common, or nothing measured.
+        UserError: a name that fits no complete run or several configurations, no seed in common, nothing measured, or a
+            cost that compares within one engine only.
     """
     if metric not in (*METRICS, *COSTS):
         raise unknown("metric", metric, (*METRICS, *COSTS))
@@ -97,6 +98,12 @@ def compare(runs: "pd.DataFrame", a: str, b: str, metric: str = "acc") -> Compar
     used = [rows[_is_in(rows, shared)] for rows in (rows_a, rows_b)]
     data = {str(value) for rows in used for value in rows["data"].dropna()}
     require(len(data) < 2, f"{a} and {b} were run on different data under one name: compare runs of the same data")
+    engines = [_plain(rows.iloc[0]["engine"]) for rows in (rows_a, rows_b)]
+    require(
+        engines[0] == engines[1] or not _is_measured(metric),
+        f"{metric}: {a} ran on engine {engines[0]} and {b} on {engines[1]}, and it compares within one engine only: run"
+        " both with the same --engine",
+    )
     titles = _titles(rows_a.iloc[0], rows_b.iloc[0])
     return Comparison(
         metric=metric,
@@ -106,7 +113,7 @@ def compare(runs: "pd.DataFrame", a: str, b: str, metric: str = "acc") -> Compar
         pairs=_seeds(shared),
         values_a=paired_a.tolist(),
         values_b=paired_b.tolist(),
-        **_statistics(paired_a, paired_b, _is_counted(metric)),
+        **_statistics(paired_a, paired_b, metric in COSTS and not _is_measured(metric)),
         only_a=only_a,
         only_b=only_b,
         differ=_differing(*used),
@@ -217,15 +224,15 @@ def _kinds(rows: "pd.DataFrame", name: str) -> list[str]:
 
 
 def _caveats(metric: str, one: "pd.DataFrame", other: "pd.DataFrame") -> list[str]:
-    """What keeps times from being compared."""
+    """What keeps what was measured from being compared."""
     import pandas as pd
 
-    if not metric.endswith(_TIMES):
+    if not _is_measured(metric):
         return []
     both = pd.concat([one, other])
     found = []
     most = both["runs_at_once"].max()
-    if pd.notna(most) and most > 1:
+    if metric.endswith(_TIMES) and pd.notna(most) and most > 1:
         found.append(f"measured with up to {int(most)} runs at once on the machine, which lengthens times")
     return found + [
         f"measured on different {name.rstrip('s')}s ({', '.join(kinds)}), which can't be compared"
@@ -234,9 +241,9 @@ def _caveats(metric: str, one: "pd.DataFrame", other: "pd.DataFrame") -> list[st
     ]
 
 
-def _is_counted(metric: str) -> bool:
-    """Whether repetitions can't but give the same number, which then is no lucky draw."""
-    return metric in COSTS and not metric.endswith(_TIMES) and not metric.startswith("peak_")
+def _is_measured(metric: str) -> bool:
+    """Whether the number depends on the machine and the engine; of other costs every repetition has the same."""
+    return metric.endswith(_TIMES) or metric.startswith("peak_")
 
 
 def _statistics(a: "np.ndarray", b: "np.ndarray", counted: bool) -> dict[str, Any]:

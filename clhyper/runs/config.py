@@ -13,6 +13,7 @@ from typing import Any
 import tomli_w
 
 from clhyper.errors import UserError, require, unknown
+from clhyper.options import EngineName, Loading
 from clhyper.registry import Entry, Kind, entries, find, option_defaults
 
 SCHEMA = 1
@@ -26,7 +27,9 @@ class RunConfig:
     `benchmark_options`, `strategy_options`: every option of either, defaults included, as plain values.
     `seed`: fixes initialisation, batches and augmentation.
     `device`: cpu, cuda or cuda:N. `threads`: CPU threads of the run; part of what must be equal to repeat its numbers
-    bit for bit, but not of its name, so that a sweep can go on with another number.
+    bit for bit, but not of its name, so that a sweep can go on with another number. `loading`: where images are, auto,
+    device or loader; the numbers are the same, so it is not part of the name either. `engine`: auto, eager, captured or
+    compiled; part of the name unless it is auto.
     """
 
     benchmark: str
@@ -36,6 +39,8 @@ class RunConfig:
     seed: int = 0
     device: str = "cpu"
     threads: int = 1
+    loading: str = "auto"
+    engine: str = "auto"
 
     @property
     def freeze_depth(self) -> int | None:
@@ -57,7 +62,9 @@ class RunConfig:
         depth = self.strategy_options.get("freeze_depth")
         words = [self.benchmark, self.strategy, *([f"depth-{depth}"] if depth is not None else []), f"seed-{self.seed}"]
         decisive = self.as_dict()
-        del decisive["threads"]
+        del decisive["threads"], decisive["loading"]
+        if self.engine == "auto":
+            del decisive["engine"]
         decisive["benchmark_options"] = other_than_default(
             options_class("benchmark", self.benchmark), self.benchmark_options
         )
@@ -77,6 +84,8 @@ class RunConfig:
             "seed": self.seed,
             "device": self.device,
             "threads": self.threads,
+            "loading": self.loading,
+            "engine": self.engine,
             "benchmark_options": _plain(self.benchmark_options),
             "strategy_options": _plain(self.strategy_options),
         }
@@ -106,10 +115,24 @@ def make_config(
     if chosen.get("freeze_depth") == 0:
         for entry in _entries_at_depth_zero(strategy):
             del chosen["freeze_depth"]
-            chosen.pop("front", None)
+            for name in ("front", "augmentation_views"):
+                chosen.pop(name, None)
             learner, chosen = entry, checked_options(entry, chosen)
     streamed = checked_options(stream, benchmark_options)
     require(run.get("seed", 0) >= 0, f"seed {run.get('seed')}: at least 0")
+    for name, ways in (("loading", typing.get_args(Loading)), ("engine", typing.get_args(EngineName))):
+        if run.get(name, "auto") not in ways:
+            raise unknown(name, run[name], ways)
+    require(
+        run.get("engine") != "captured" or run.get("device", "cpu") != "cpu",
+        "engine captured: captures CUDA graphs, and the device is cpu; choose eager or compiled",
+    )
+    views = chosen.get("augmentation_views")
+    require(
+        not views or streamed.get("augmentation") != "none",
+        f"augmentation_views {views}: with augmentation none all views of an image are alike; leave it out, or add"
+        " --augmentation",
+    )
     require(
         streamed.get("task_labels", True) or not learner.constant("needs_task_labels", False),
         f"{learner.name} needs task labels, and --no-task-labels takes them away: leave one of them out",

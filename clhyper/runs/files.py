@@ -12,14 +12,21 @@ from typing import Any
 
 from clhyper.errors import RunError
 
-__all__ = ["read_json", "read_object", "uninterrupted", "write", "write_json"]
+__all__ = ["read_json", "read_object", "uninterrupted", "wait_for_writing", "write", "write_json"]
+
+_WRITING = threading.RLock()
+_LONGEST_WAIT = 30.0
 
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Inside, Ctrl-C and a request to terminate wait until the end, so that what is being written is finished."""
+    """Inside, Ctrl-C and a request to terminate wait until the end, so that what is being written is finished.
+
+    Other threads than the main one get no signals; there, the process that has them must `wait_for_writing`.
+    """
     if threading.current_thread() is not threading.main_thread():
-        yield
+        with _WRITING:
+            yield
         return
     waiting: list[int] = []
     before = {
@@ -33,6 +40,11 @@ def uninterrupted() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         if waiting:
             signal.raise_signal(waiting[0])
+
+
+def wait_for_writing() -> None:
+    """Returns when no other thread is `uninterrupted`, and lets none be any more: the process is to end now."""
+    _WRITING.acquire(timeout=_LONGEST_WAIT)
 
 
 def write(path: Path, content: bytes) -> None:

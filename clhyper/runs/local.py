@@ -1,4 +1,5 @@
-"""Runs of a sweep in processes of this machine: one process a run, so that a crash costs that run alone."""
+"""Runs of a sweep in processes of this machine: a process a run, so that a crash costs that run alone, or several runs
+side by side in one process."""
 
 import contextlib
 import multiprocessing
@@ -6,78 +7,188 @@ import os
 import signal
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from clhyper.errors import UserError
+from clhyper.errors import UserError, require
 from clhyper.runs.config import RunConfig
 from clhyper.runs.files import read_object
-from clhyper.runs.folder import RESULT, BusyError, RunFolder
-from clhyper.runs.outcome import Outcome, Progress
+from clhyper.runs.folder import RESULT, RunFolder
+from clhyper.runs.outcome import Note, Outcome, Progress
+from clhyper.runs.worker import ASK, die_with_parent, side_by_side
+from clhyper.runs.worker import alone as run_alone
 
-_PRELOADED = ["clhyper.runs.run"]
+_PRELOADED = ["clhyper.runs.run", "clhyper.runs.worker"]
+_SECONDS_TO_END = 60.0
+
+Report = Callable[[RunConfig, Progress | Outcome | Note], None]
 
 
 def execute(
     configs: Sequence[RunConfig],
     results: Path,
-    jobs: int,
-    report: Callable[[RunConfig, Progress | Outcome], None],
+    jobs: int = 1,
+    report: Report = lambda config, message: None,
+    runs_per_device: int | Literal["auto"] = 1,
 ) -> dict[str, Outcome]:
-    """Runs every configuration, `jobs` at a time, and returns the outcomes by the configurations' names.
+    """Runs every configuration and returns the outcomes by the configurations' names.
 
-    Each run has a process of its own, forked from a server that has imported torch and Avalanche once. If this process
-    dies, they die with it; whatever was under way goes on from its last finished experience at the next start.
+    With one run per device each run has a process of its own, forked from a server that has imported torch and
+    Avalanche once. With more, a process has that many side by side in threads, on a GPU each on a stream of its own;
+    `auto` adds runs while they make clearly more steps together and memory allows. A run that finds no memory beside
+    others goes on later, with one fewer at once. If a process dies, what it had goes on in a process of its own, one
+    run after the other; a run that dies there too is failed.
+
+    If this process dies, they die with it; whatever was under way goes on from its last finished experience at the
+    next start. What plugins draw from global random states repeats only with one run per device.
 
     Args:
-        report: Told of (configuration, `Progress`) as it comes and (configuration, `Outcome`) at the end.
+        jobs: Processes at once for each device that the configurations name.
+        report: Told of (configuration, `Progress` or `Note`) as it comes and (configuration, `Outcome`) at the end.
 
     Raises:
         UserError: bad input in any of the runs, found before the first one starts.
     """
+    require(jobs >= 1, f"jobs {jobs}: at least 1")
+    require(
+        runs_per_device == "auto" or (type(runs_per_device) is int and runs_per_device >= 1),
+        f"runs_per_device {runs_per_device}: at least 1, or auto",
+    )
     methods = multiprocessing.get_all_start_methods()
     context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     if "forkserver" in methods:
         _start_server(context)
     _check(configs, context)
-    waiting = list(reversed(configs))
-    running: dict[Connection, tuple[RunConfig, Any]] = {}
-    outcomes: dict[str, Outcome] = {}
-    try:
-        while waiting or running:
-            while waiting and len(running) < jobs:
-                config = waiting.pop()
-                receiver, sender = context.Pipe(duplex=False)
-                process = context.Process(target=_work, args=(config, results, sender, jobs))
-                process.start()
-                sender.close()
-                running[receiver] = (config, process)
-            for ready in wait(list(running)):
-                assert isinstance(ready, Connection)
-                config, process = running[ready]
-                try:
-                    message = ready.recv()
-                except (EOFError, OSError):
-                    message = None
-                if message is not None:
-                    report(config, message)
-                    if isinstance(message, Outcome):
-                        outcomes[config.name] = message
-                    continue
-                process.join()
-                ready.close()
-                del running[ready]
-                if config.name not in outcomes:
-                    outcomes[config.name] = _died(config, results, process.exitcode)
-                    report(config, outcomes[config.name])
-    finally:
-        for _, process in running.values():
-            process.terminate()
-        for _, process in running.values():
-            process.join()
-    return outcomes
+    lanes = 1 if len(configs) < 2 else None if runs_per_device == "auto" else runs_per_device
+    return _Sweep(configs, results, jobs, report, lanes, context).run()
+
+
+@dataclass
+class _Worker:
+    """A process, its device, the runs under way in it, and whether it has one run only."""
+
+    process: Any
+    device: str
+    alone: bool
+    running: dict[str, RunConfig] = field(default_factory=dict)
+
+
+class _Sweep:
+    """Gives runs to processes. `lanes`: runs side by side in each, None for as many as pay."""
+
+    def __init__(
+        self,
+        configs: Sequence[RunConfig],
+        results: Path,
+        jobs: int,
+        report: Report,
+        lanes: int | None,
+        context: Any,
+    ) -> None:
+        self.results, self.jobs, self.report, self.lanes, self.context = results, jobs, report, lanes, context
+        self.waiting = deque(configs)
+        self.suspects: deque[RunConfig] = deque()
+        """Runs that were in a process when it died, to be run alone."""
+        self.workers: dict[Connection, _Worker] = {}
+        self.outcomes: dict[str, Outcome] = {}
+
+    def run(self) -> dict[str, Outcome]:
+        try:
+            while self.waiting or self.suspects or self.workers:
+                self._start_workers()
+                for ready in wait(list(self.workers)):
+                    assert isinstance(ready, Connection)
+                    self._hear(ready)
+        finally:
+            processes = [worker.process for worker in self.workers.values()]
+            for process in processes:
+                process.terminate()
+            for process in processes:
+                process.join(_SECONDS_TO_END)
+                if process.exitcode is None:
+                    process.kill()
+                    process.join()
+        return self.outcomes
+
+    def _start_workers(self) -> None:
+        for device in {config.device: None for config in (*self.suspects, *self.waiting)}:
+            while sum(worker.device == device for worker in self.workers.values()) < self.jobs:
+                suspect = _take(self.suspects, device)
+                config = suspect or _take(self.waiting, device)
+                if config is None:
+                    break
+                self._start(config, alone=suspect is not None or self.lanes == 1)
+
+    def _start(self, config: RunConfig, alone: bool) -> None:
+        here, there = self.context.Pipe()
+        arguments = (config, self.results, there, self.jobs)
+        if alone:
+            process = self.context.Process(target=run_alone, args=arguments)
+        else:
+            process = self.context.Process(target=side_by_side, args=(*arguments, self.lanes))
+        process.start()
+        there.close()
+        self.workers[here] = _Worker(process, config.device, alone, {config.name: config})
+
+    def _hear(self, ready: Connection) -> None:
+        worker = self.workers[ready]
+        try:
+            message = ready.recv()
+        except (EOFError, OSError):
+            self._gone(ready)
+            return
+        if message is ASK:
+            following = _take(self.waiting, worker.device)
+            if following is not None:
+                worker.running[following.name] = following
+            with contextlib.suppress(OSError):  # it is dead, which is heard of next
+                ready.send(following)
+            return
+        config, said = message
+        self.report(config, said)
+        if isinstance(said, Outcome):
+            self.outcomes[config.name] = said
+            del worker.running[config.name]
+
+    def _gone(self, ready: Connection) -> None:
+        worker = self.workers.pop(ready)
+        worker.process.join()
+        ready.close()
+        for config in worker.running.values():
+            folder = RunFolder(self.results, config)
+            ended = _ended(worker.process.exitcode)
+            if folder.complete:  # it died between its last write and telling of it
+                metrics = read_object(folder.path / RESULT)["metrics"]
+                outcome = Outcome("complete", folder.path, metrics=metrics)
+            elif not worker.alone:
+                self.suspects.append(config)
+                self.report(config, Note(f"{ended}; it goes on alone from its last finished experience"))
+                continue
+            else:
+                reason = f"{ended}; started again, it goes on from its last finished experience"
+                folder.fail(reason)
+                outcome = Outcome("failed", folder.path, reason)
+            self.outcomes[config.name] = outcome
+            self.report(config, outcome)
+
+
+def _take(runs: deque[RunConfig], device: str) -> RunConfig | None:
+    """The next run of a device, which is taken out."""
+    config = next((config for config in runs if config.device == device), None)
+    if config is not None:
+        runs.remove(config)
+    return config
+
+
+def _ended(exitcode: int | None) -> str:
+    killed = f"by signal {-exitcode}" if exitcode is not None and exitcode < 0 else f"with exit code {exitcode}"
+    if exitcode == -signal.SIGKILL:
+        killed += ", as the system ends one when memory runs out (fewer --jobs or a smaller batch take less)"
+    return f"its process ended {killed}"
 
 
 def _start_server(context: Any) -> None:
@@ -93,33 +204,6 @@ def _start_server(context: Any) -> None:
             os.environ["PYTHONSAFEPATH"] = "1"
             afterwards.callback(os.environ.pop, "PYTHONSAFEPATH")
         forkserver.ensure_running()
-
-
-def _work(config: RunConfig, results: Path, sender: Connection, jobs: int) -> None:
-    """The life of one process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-    from clhyper.runs.run import run
-
-    def tell(message: Progress | Outcome) -> None:
-        try:
-            sender.send(message)
-        except OSError:  # the parent is gone: no failure of the run
-            os._exit(1)
-
-    folder = RunFolder(results, config)
-    try:
-        outcome = run(config, results, tell, runs_at_once=jobs)
-    except BusyError:
-        outcome = Outcome("busy", folder.path, "another process is at work on it")
-    except Exception as error:
-        misuse = isinstance(error, UserError)
-        reason = str(error) if misuse else f"{type(error).__name__}: {error}".partition("\n")[0]
-        with contextlib.suppress(OSError):  # the reason may be that nothing can be written
-            folder.path.mkdir(parents=True, exist_ok=True)
-        folder.fail(reason)
-        outcome = Outcome("failed", folder.path, reason, misuse=misuse)
-    tell(outcome)
 
 
 def _check(configs: Sequence[RunConfig], context: Any) -> None:
@@ -142,7 +226,7 @@ def _check(configs: Sequence[RunConfig], context: Any) -> None:
 
 def _prepare_all(configs: list[RunConfig], sender: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    threading.Thread(target=die_with_parent, daemon=True).start()
     from clhyper.runs.run import prepare
 
     different = {
@@ -162,22 +246,3 @@ def _prepare_all(configs: list[RunConfig], sender: Connection) -> None:
     except Exception:
         problem = None  # the runs will say why
     sender.send(problem)
-
-
-def _die_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _died(config: RunConfig, results: Path, exitcode: int | None) -> Outcome:
-    folder = RunFolder(results, config)
-    if folder.complete:  # it died between its last write and telling of it
-        return Outcome("complete", folder.path, metrics=read_object(folder.path / RESULT)["metrics"])
-    killed = f"by signal {-exitcode}" if exitcode is not None and exitcode < 0 else f"with exit code {exitcode}"
-    if exitcode == -signal.SIGKILL:
-        killed += ", as the system ends one when memory runs out (fewer --jobs or a smaller batch take less)"
-    reason = f"its process ended {killed}; started again, it goes on from its last finished experience"
-    folder.fail(reason)
-    return Outcome("failed", folder.path, reason)

@@ -23,14 +23,22 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Note:
+    """Why a run stopped for now and when it goes on, in one line."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Outcome:
     """How a run ended: newly complete, skipped since it was, failed with a reason, or busy in another process.
 
-    `misuse`: the reason is bad input, the user's to mend.
+    `misuse`: the reason is bad input, the user's to mend. `out_of_memory`: with more of it, the run would go on.
     """
 
     status: Status
     folder: Path
     reason: str | None = None
     misuse: bool = False
+    out_of_memory: bool = False
     metrics: dict[str, float | None] = field(default_factory=dict)

@@ -13,6 +13,7 @@ from clhyper.backbones.tensor_file import to_bytes
 from clhyper.engine.seeds import seeded
 from clhyper.errors import UserError, require
 from clhyper.evaluation import AccuracyMatrix
+from clhyper.options import EngineName, Loading
 from clhyper.registry import find
 from clhyper.runs.files import write
 from clhyper.runs.outcome import Progress
@@ -28,6 +29,8 @@ def pretrain(
     training: dict[str, Any] | None = None,
     seed: int = 0,
     device: str = "cpu",
+    loading: Loading = "auto",
+    engine: EngineName = "auto",
     report: Callable[[Progress], None] | None = None,
 ) -> dict[str, Any]:
     """Trains the stream's backbone on its training images and writes it to `output`, a safetensors file.
@@ -43,6 +46,7 @@ def pretrain(
         training: Options of joint training.
         seed: Fixes initialisation, batches and augmentation.
         device: Where to train.
+        loading, engine: Where images are, and how steps are executed; see `Strategy`.
         report: Told of progress.
 
     Raises:
@@ -61,7 +65,9 @@ def pretrain(
     accuracy = AccuracyMatrix(stream.eval_stream)
     plugins: list[Any] = [accuracy, *([ProgressReporter(report, 1, accuracy)] if report else [])]
     joint = find("strategy", "joint").load()
-    strategy = joint(backbone, seed=seed, device=where, plugins=plugins, **(training or {}))
+    strategy = joint(
+        backbone, seed=seed, device=where, loading=loading, engine=engine, plugins=plugins, **(training or {})
+    )
     _check_writable(output)
     strategy.train(stream.train_stream)
     network = strategy.model.plain(stream.train_stream[0].task_label)

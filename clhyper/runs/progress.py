@@ -19,18 +19,33 @@ class ProgressReporter(SupervisedPlugin):
         report: Receives the progress.
         experiences: Trainings that the stream consists of.
         accuracy: Where the accuracy so far is read.
+        steps: Told, after every epoch, of its steps.
     """
 
-    def __init__(self, report: Callable[[Progress], None], experiences: int, accuracy: AccuracyMatrix) -> None:
+    def __init__(
+        self,
+        report: Callable[[Progress], None],
+        experiences: int,
+        accuracy: AccuracyMatrix,
+        steps: Callable[[int], None] | None = None,
+    ) -> None:
         super().__init__()
-        self.report, self.experiences, self.accuracy = report, experiences, accuracy
+        self.report, self.experiences, self.accuracy, self.steps = report, experiences, accuracy, steps
         self._last = 0.0
+
+    works_in_blocks = True
+
+    def steps_taken(self, strategy: Any, steps: int) -> None:
+        """Steps were taken without hooks between them."""
+        self.after_training_iteration(strategy)
 
     def after_training_iteration(self, strategy: Any, **kwargs: Any) -> None:
         if time.monotonic() - self._last > _SECONDS_BETWEEN:
             self._tell(strategy, strategy.clock.train_exp_epochs)
 
     def after_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
+        if self.steps:
+            self.steps(len(strategy.dataloader))
         self._tell(strategy, strategy.clock.train_exp_epochs + 1)
 
     def _tell(self, strategy: Any, epochs_done: int) -> None:

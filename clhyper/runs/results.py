@@ -20,6 +20,7 @@ COSTS = (
     "train_seconds",
     "evaluation_seconds",
     "loading_seconds",
+    "compilation_seconds",
     "train_joules",
     "peak_device_bytes",
     "peak_host_bytes",
@@ -59,7 +60,8 @@ def load(results: Path | str) -> "pd.DataFrame":
     `status`: complete, failed (and `reason`), or interrupted. Accuracies are fractions of 1; `*_seconds`, `*_ms` and
     `*_bytes` are in these units; what could not be measured is NaN. `variant` names the options of training in
     which runs of the same strategy and depth differ, `stream` and `order` those of the stream and of its order of
-    classes that aren't its defaults. `data` is the data set's fingerprint, `machine` the processor or GPU that trained.
+    classes that aren't its defaults. `engine`: what executed its steps, several joined by commas. `data` is the data
+    set's fingerprint, `machine` the processor or GPU that trained.
     `frame.attrs["unread"]`: why, by folder, of those that look like runs and can't be read in full.
 
     Raises:
@@ -203,7 +205,7 @@ def _row(folder: Path, config: RunConfig) -> tuple[dict[str, Any], list[str]]:
         "evaluated_on": "validation" if options.get("validation") else "test",
         "device": config.device.partition(":")[0],
         "threads": config.threads,
-        "engine": result.get("engine"),
+        "engine": result.get("engine", "eager") if complete else None,
         "data": result.get("data"),
         "machine": machine.get("processor" if machine.get("device") == "cpu" else "device"),
         "runs_at_once": runs_at_once if runs_at_once is None else int(runs_at_once),

@@ -2,36 +2,45 @@
 
 import copy
 import platform
-import random
 import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from clhyper import __version__
 from clhyper.backbones import set_norm, split
 from clhyper.engine.front import digest, load_front
-from clhyper.engine.seeds import derived_seed, seeded
+from clhyper.engine.host_memory import keep_freed_memory
+from clhyper.engine.seeds import seed_everything_else, seeded
 from clhyper.errors import RunError, UserError, require
 from clhyper.evaluation import AccuracyMatrix, CostMeter
 from clhyper.registry import find
 from clhyper.runs.config import RunConfig
 from clhyper.runs.files import read_json
 from clhyper.runs.folder import RESULT, RunFolder
-from clhyper.runs.outcome import Outcome, Progress
+from clhyper.runs.outcome import Note, Outcome, Progress
 from clhyper.runs.progress import ProgressReporter
+from clhyper.threads import turns
+
+_MEMORY_RAN_OUT = (
+    "out of memory",
+    "can't allocate memory",
+    "STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_NOT_INITIALIZED",  # what cuBLAS says where there is no memory for its handle
+)
 
 
 def run(
     config: RunConfig,
     results: Path,
-    report: Callable[[Progress], None] | None = None,
+    report: Callable[[Progress | Note], None] | None = None,
     loggers: tuple[str, ...] = (),
     runs_at_once: int = 1,
+    lanes: Callable[[], int] | None = None,
+    steps: Callable[[int], None] | None = None,
 ) -> Outcome:
     """Trains and evaluates as configured, or goes on where an earlier process stopped.
 
@@ -40,7 +49,10 @@ def run(
         results: Folder that has one folder a run.
         report: Told of progress.
         loggers: Avalanche's loggers to switch on: interactive, text, csv, tensorboard.
-        runs_at_once: How many runs share the machine; noted in the result, since it lengthens seconds.
+        runs_at_once: How many processes with runs share the machine.
+        lanes: The most runs that this process had side by side since it was last asked; without it, one. Times the
+            number of processes it is noted in the result, since it lengthens seconds.
+        steps: Told of the number of training steps just finished.
 
     Raises:
         UserError: bad input, found before anything is written.
@@ -49,22 +61,28 @@ def run(
     folder = RunFolder(results, config)
     config = folder.config
     torch.set_num_threads(config.threads)
+    if config.device == "cpu":
+        keep_freed_memory()
+    # Matrix products are as exact as convolutions are: some engines compute the one by the other.
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32
     start = time.perf_counter()
     prepared = prepare(config)
     loading_seconds = time.perf_counter() - start
-    with folder.held():
+    with folder.held(), turns.working():
         folder.check_defaults()
         if folder.complete:
             return _skipped(folder, prepared[0].images.fingerprint, digest(config.strategy_options.get("front")))
         try:
-            metrics = _train(config, folder, *prepared, loading_seconds, report, loggers, runs_at_once)
+            metrics = _train(
+                config, folder, *prepared, loading_seconds, report, loggers, CostMeter(runs_at_once, lanes), steps
+            )
         except UserError as error:
             folder.fail(str(error))
             return Outcome("failed", folder.path, str(error), misuse=True)
         except Exception as error:
             reason = _reason(error)
             folder.fail(reason, traceback.format_exc())
-            return Outcome("failed", folder.path, reason)
+            return Outcome("failed", folder.path, reason, out_of_memory=is_out_of_memory(error))
         return Outcome("complete", folder.path, metrics=metrics)
 
 
@@ -73,9 +91,19 @@ def _reason(error: Exception) -> str:
         written = isinstance(error.__cause__, OSError)
         return f"{error}; the same command goes on, nothing finished is lost" if written else str(error)
     text = f"{type(error).__name__}: {error}".partition("\n")[0]
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+    if is_out_of_memory(error):
         return f"out of memory ({text}); a smaller batch size or fewer runs at once take less"
     return text
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether at the root of an error the host's or the device's memory ran out."""
+    while error is not None:
+        said = str(error) if isinstance(error, RuntimeError) else ""
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(sign in said for sign in _MEMORY_RAN_OUT):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _skipped(folder: RunFolder, data: str, front: str | None) -> Outcome:
@@ -116,25 +144,30 @@ def _train(
     stream: Any,
     backbone: Any,
     loading_seconds: float,
-    report: Callable[[Progress], None] | None,
+    report: Callable[[Progress | Note], None] | None,
     loggers: tuple[str, ...],
-    runs_at_once: int,
+    cost: CostMeter,
+    steps: Callable[[int], None] | None,
 ) -> dict[str, float | None]:
     device = torch.device(config.device)
-    accuracy, cost = AccuracyMatrix(stream.eval_stream), CostMeter(runs_at_once)
+    accuracy = AccuracyMatrix(stream.eval_stream)
     plugins: list[Any] = [accuracy, cost]
     learner = find("strategy", config.strategy).load()
     units = [list(stream.train_stream)] if learner.offline else list(stream.train_stream)
     if report:
-        plugins.append(ProgressReporter(report, len(units), accuracy))
+        plugins.append(ProgressReporter(report, len(units), accuracy, steps))
     strategy = learner(
         backbone,
         seed=config.seed,
         device=device,
+        loading=config.loading,
+        engine=config.engine,
         plugins=plugins,
         evaluator=_evaluator(loggers, folder.path),
         **config.strategy_options,
     )
+    if report:
+        strategy.on_notice = lambda text: report(Note(text))
     front_digest = None
     if strategy.front_file is not None:
         front_digest = strategy.front_file.digest
@@ -154,11 +187,19 @@ def _train(
         )
         records = saved["records"]
         loading_seconds += saved["loading_seconds"]
-        for part, owner in (("strategy", strategy), ("accuracy", accuracy), ("cost", cost)):
-            owner.restore(saved[part])
+        try:
+            for part, owner in (("strategy", strategy), ("accuracy", accuracy), ("cost", cost)):
+                owner.restore(saved[part])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:  # tensors of other names or shapes
+            if is_out_of_memory(error):
+                raise
+            raise UserError(
+                f"{folder.path}: was begun by an earlier version of clhyper, whose {config.strategy} this one can't go"
+                " on with; move the folder away to run it anew"
+            ) from None
         folder.write_readable(records, accuracy.matrix)
     for number, unit in enumerate(units[strategy.experiences_learned :], start=strategy.experiences_learned):
-        _seed_everything_else(config.seed, number)
+        seed_everything_else(config.seed, number)
         strategy.train(unit, eval_streams=[])
         records.append(_record(number, unit, accuracy, cost, config))
         folder.save(
@@ -177,6 +218,7 @@ def _train(
             records,
             accuracy.matrix,
         )
+    strategy.engine.close()
     measure_use(strategy, stream, cost)
     measured = accuracy.measured()
     total = cost.total()
@@ -191,8 +233,9 @@ def _train(
             "data": stream.images.fingerprint,
             "front": strategy.front_source,
             "front_digest": front_digest,
-            "engine": "eager",
-            "runs_at_once": runs_at_once,
+            "engine": ", ".join(dict.fromkeys(record["engine"] for record in cost.records)),
+            "notices": strategy.notices,
+            "runs_at_once": cost.most_at_once,
             "family": config.family,
             "freeze_depth": config.freeze_depth,
         }
@@ -217,14 +260,6 @@ def measure_use(strategy: Any, stream: Any, cost: CostMeter) -> None:
     images = stream.eval_stream[0].images
     rows = images.x(torch.arange(min(len(images), strategy.train_mb_size))).to(strategy.device)
     cost.measure_use(strategy, images.preparation.normalise(rows), int(images.tasks[0]), stream.options.task_labels)
-
-
-def _seed_everything_else(seed: int, experience: int) -> None:
-    """Seeds what other people's plugins may draw from; the strategies have generators of their own."""
-    number = derived_seed(seed, experience, "everything else")
-    torch.manual_seed(number)
-    random.seed(number)
-    np.random.seed(number % 2**32)
 
 
 def _evaluator(loggers: tuple[str, ...], folder: Path) -> Any:

@@ -21,6 +21,8 @@ def plan(
     strategy_options: Mapping[str, Any] | None = None,
     device: str = "cpu",
     threads: int = 1,
+    loading: str = "auto",
+    engine: str = "auto",
 ) -> list[RunConfig]:
     """The runs of a sweep, in the order in which they are to be started; none occurs twice.
 
@@ -51,6 +53,8 @@ def plan(
                     seed=seed,
                     device=device,
                     threads=threads,
+                    loading=loading,
+                    engine=engine,
                 )
                 found.setdefault(config.name, config)
     return list(found.values())

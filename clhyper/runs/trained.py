@@ -125,8 +125,8 @@ def _strategy(folder: Path, config: RunConfig, stream: ImageStream, saved: dict[
         raise
     except Exception:  # another network's tensors, or another stream's
         raise UserError(
-            f"{folder / CHECKPOINT}: doesn't fit the network of {CONFIG} on these images: damaged, of another run, or"
-            " images of another shape or of other classes"
+            f"{folder / CHECKPOINT}: doesn't fit the network of {CONFIG} on these images: damaged, of another run or"
+            " an earlier version of clhyper, or images of another shape or of other classes"
         ) from None
     strategy.front_source = saved.get("front", strategy.front_source)
     strategy.model.eval()

@@ -61,9 +61,25 @@ def test_a_strategy_named_twice_runs_once(call):
     [
         (["--jobs", "5"], ["--threads", "3"], "5 at once, 3 CPU threads each"),
         (["--jobs", "1000"], [], "1000 at once, 1 CPU threads each"),
+        (["--runs-per-device", "500"], [], "500 at once, 1 CPU threads each"),
+        (["--jobs", "3", "--runs-per-device", "4"], ["--threads", "2"], "3 x 4 at once, 2 CPU threads each"),
+        (["--runs-per-device", "auto"], ["--threads", "500"], "as many as memory and throughput allow at once"),
     ],
 )
 def test_jobs_and_threads_are_as_given_and_threads_never_none(jobs, threads, summary, call):
     code, out, _ = call("sweep", "split-digits", "naive", *jobs, *threads, "--dry-run", "--device", "cpu")
     assert code == 0
     assert summary in out.splitlines()[-1]
+
+
+@pytest.mark.parametrize("number", ["0", "-2", "1.5", "several", "99999"])
+def test_a_bad_number_of_runs_side_by_side_is_said_in_a_sentence(number, call):
+    code, out, error = call("sweep", "split-digits", "naive", f"--runs-per-device={number}", "--dry-run")
+    assert (code, out) == (2, "")
+    assert error == f"clhyper: runs_per_device {number}: give a number from 1 to 9999, or auto\n"
+
+
+def test_on_a_gpu_runs_go_side_by_side_unless_told_otherwise(call):
+    words = ["sweep", "split-digits", "naive", "--device", "cuda", "--dry-run"]
+    assert "1 runs, as many as memory and throughput allow at once, " in call(*words)[1]
+    assert "1 runs, 1 at once, " in call(*words, "--runs-per-device", "1")[1]

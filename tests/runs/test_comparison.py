@@ -275,11 +275,24 @@ def test_depth_zero_is_found_under_either_name(tmp_path):
 
 def test_times_of_a_shared_machine_or_of_different_ones_are_marked(tmp_path):
     write_run(tmp_path, "naive", 0, runs_at_once=6)
-    write_run(tmp_path, "joint", 0, device="cuda:1", machine="A GPU", engine="captured")
+    write_run(tmp_path, "joint", 0, device="cuda:1", machine="A GPU")
     caveats = " ".join(compare(load(tmp_path), "naive", "joint", "train_seconds").caveats)
-    for words in ("6 runs at once", "devices (cpu, cuda)", "engines (captured, eager)", "machines (A GPU, x86_64)"):
+    for words in ("6 runs at once", "devices (cpu, cuda)", "machines (A GPU, x86_64)"):
         assert words in caveats
     assert compare(load(tmp_path), "naive", "joint", "acc").caveats == []
+
+
+def test_what_was_measured_compares_within_one_engine_only_and_all_else_across(tmp_path):
+    write_run(tmp_path, "naive", 0)
+    write_run(tmp_path, "joint", 0, engine="captured")
+    write_run(tmp_path, "joint", 0, options={"epochs": 3})
+    runs = load(tmp_path)
+    for metric in ("train_seconds", "compilation_seconds", "train_joules", "batch_ms", "peak_host_bytes"):
+        with pytest.raises(UserError, match="naive ran on engine eager and joint,engine=captured on captured"):
+            compare(runs, "naive", "joint,engine=captured", metric)
+        assert compare(runs, "naive", "joint,engine=eager", metric).difference == 0
+    for metric in ("acc", "train_macs", "bytes_kept"):
+        assert compare(runs, "naive", "joint,engine=captured", metric).differ == [("engine", "eager", "captured")]
 
 
 def test_a_gpu_s_number_makes_no_other_configuration(tmp_path):

@@ -68,6 +68,8 @@ def configs(draw):
         learner.pop("decay", None)
     if learner.get("front") is not None:
         learner.setdefault("freeze_depth", 1)
+    if not learner.get("freeze_depth") or stream.get("augmentation", "none") == "none":
+        learner.pop("augmentation_views", None)
     for item in dataclasses.fields(entries("strategy")[strategy].options()):
         if item.metadata.get("generator", "") not in ("", learner.get("generator", "additive")):
             learner.pop(item.name, None)
@@ -92,11 +94,18 @@ def test_every_option_decides_the_name():
         "channel_embedding": 3, "freeze_depth": 3, "front": Path("x"), "generator": "chunked",
     }  # fmt: skip
     chunked = {"chunk_size": 3, "chunk_embedding": 3, "chunk_hidden": (3,)}
-    assert {*changes, *chunked} == set(base.strategy_options)
+    assert {*changes, *chunked, "augmentation_views"} == set(base.strategy_options)
     names = {make_config("split-digits", "partial-hypernetwork", {}, {k: v}).name for k, v in changes.items()}
     for name, value in chunked.items():
         options = {"generator": "chunked", name: value}
         names.add(make_config("split-digits", "partial-hypernetwork", {}, options).name)
+    flipped = [
+        make_config(
+            "split-digits", "partial-hypernetwork", {"augmentation": "flip"}, {"augmentation_views": views}
+        ).name
+        for views in (None, 1, 2)
+    ]
+    assert len(set(flipped)) == 3
     stream = {
         "experiences": 3, "order_seed": 3, "class_order": (1, 0), "image_size": 3, "validation": 0.3,
         "augmentation": "flip", "backbone": "mlp", "variant": "rotated",
@@ -124,7 +133,7 @@ def test_the_written_file_says_schema_and_every_option(tmp_path):
     config = make_config("split-digits", "latent-replay", {}, {})
     content = tomllib.loads(config.to_toml())
     assert content["schema"] == 1
-    assert content["strategy_options"].keys() | {"front"} == config.strategy_options.keys()
+    assert content["strategy_options"].keys() | {"front", "augmentation_views"} == config.strategy_options.keys()
 
 
 @pytest.mark.parametrize(

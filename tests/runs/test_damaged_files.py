@@ -122,6 +122,22 @@ def test_a_run_goes_on_from_whatever_a_crash_has_left(damage, kept, half_done, u
     assert not list(folder.glob(".*"))
 
 
+def test_a_run_begun_by_a_version_with_other_parameters_is_refused_in_a_sentence_and_kept(half_done, tmp_path):
+    config, before = half_done
+    shutil.copytree(before, tmp_path / "r")
+    path = tmp_path / "r" / config.name / "checkpoint.pt"
+    content = torch.load(path, weights_only=True)
+    tensors = content["strategy"]["model"]["tensors"]
+    tensors["hypernetwork.kernels.0.weight"] = tensors.pop("hypernetwork.task_matrix")
+    torch.save(content, path)
+    earlier = path.read_bytes()
+    outcome = run(config, tmp_path / "r")
+    assert (outcome.status, outcome.misuse) == ("failed", True)
+    assert "was begun by an earlier version of clhyper" in outcome.reason
+    assert "\n" not in outcome.reason
+    assert path.read_bytes() == earlier
+
+
 def test_a_complete_run_with_a_truncated_result_is_completed_without_training(archive, uninterrupted, tmp_path):
     (config,) = small_plan(archive, ["naive"])
     run(config, tmp_path)
