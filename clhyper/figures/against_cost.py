@@ -48,15 +48,16 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def check_cost(cost: str, summary: pd.DataFrame) -> None:
-    """Raises `UserError` for an unknown cost, one never measured, or times of several devices or engines."""
+    """Raises `UserError` for an unknown cost, one never measured, or one measured on several devices or engines."""
     if cost not in COSTS:
         raise unknown("cost", cost, COSTS)
     require(bool(summary[cost].notna().any()), f"cost {cost!r}: no complete run measured it")
     for name in ("device", "engine"):
         kinds = sorted({str(kind) for kind in summary[name]})
-        if COSTS[cost].timing and len(kinds) > 1:
+        if COSTS[cost].measured and len(kinds) > 1:
             raise UserError(
-                f"cost {cost!r}: times on different {name}s ({', '.join(kinds)}) can't be compared: keep one"
+                f"cost {cost!r}: was measured on different {name}s ({', '.join(kinds)}), which can't be compared: draw"
+                f" the runs of one {name}"
             )
 
 
@@ -65,7 +66,7 @@ def forgetting_against_cost(runs: pd.DataFrame, cost: str = "train_macs", styles
     """Forgetting in percent against a cost of `COSTS`; the Pareto front has little of both.
 
     Raises:
-        UserError: nothing complete to draw, an unknown or unmeasured cost, or times that can't be compared.
+        UserError: nothing complete to draw, an unknown or unmeasured cost, or one that can't be compared.
     """
     return _draw(runs, cost, "forgetting", styles)
 
@@ -92,9 +93,9 @@ def _draw(runs: pd.DataFrame, cost: str, measure: str, styles: Styles | None) ->
     for name, why in ((measure, f"no {measure} defined"), (cost, f"{COSTS[cost].label} not measured")):
         if missing := [one.label for one in series_of(summary[summary[name].isna()], styles)]:
             notes.append(f"Not shown, {why}: {', '.join(missing)}.")
-    if COSTS[cost].timing:
-        notes[0] += f"\nTimed on {summary['device'].iloc[0]}, engine {summary['engine'].iloc[0]}."
-        if remark := sharing(shown):
+    if COSTS[cost].measured:
+        notes[0] += f"\nMeasured on {summary['device'].iloc[0]}, engine {summary['engine'].iloc[0]}."
+        if COSTS[cost].unit != "B" and (remark := sharing(shown)):
             notes[0] += f" {remark[0].upper()}{remark[1:]}."
     stream = shown[shown["forgetting"].notna()]
     if len(stream) < len(shown):

@@ -35,6 +35,9 @@ DROPPED_FIRST = (
 )
 """What a narrow terminal does without, in this order."""
 
+IN_WORDS = ("engine", "front", "norm")
+"""What is told below the table where it has no column."""
+
 NOTE_WIDTH = 24
 """A note column narrower than this is moved below the table."""
 
@@ -66,10 +69,10 @@ def show(summary: pd.DataFrame, console: Console) -> None:
             if not _fits(columns, console) and header in {column.header for column in columns}:
                 columns = [column for column in columns if column.header != header]
                 hidden.append(header)
-        below += [_in_words(every, header) for header in ("front", "norm") if header in hidden]
+        below += [_in_words(every, header) for header in IN_WORDS if header in hidden]
         console.print(Text(f"\n{setting.title}", style="bold"))
         console.print(_rich_table(columns))
-        left_out = [header for header in hidden if header not in ("front", "norm")]
+        left_out = [header for header in hidden if header not in IN_WORDS]
         lines = ["; ".join(shared), *below, *([f"no room for: {', '.join(left_out)}"] if left_out else [])]
         console.print(Text("\n".join(line for line in lines if line), style="dim"))
 
@@ -172,6 +175,8 @@ def columns_of(setting: Setting) -> tuple[list[Column], list[str]]:
         _add(columns, rows, name, header, [formatted(value) for value in rows[name]])
     if rows["note"].any():
         columns.append(Column("note", [_text(note) for note in rows["note"]], numeric=False))
+    if rows["engine"].nunique() > 1:
+        shared.append("seconds can be compared within one engine only")
     if remark := sharing(rows):
         shared.append(remark)
     if (rows["seeds"] > 1).any():

@@ -7,28 +7,29 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Cost:
-    """A cost column: its axis label and unit; `timing` if its numbers depend on the device and engine that ran it."""
+    """A cost column: its axis label and unit; `measured` if its numbers depend on device and engine."""
 
     label: str
     unit: str
     prefixed: bool = True
-    timing: bool = False
+    measured: bool = False
 
 
 COSTS: dict[str, Cost] = {
     "train_macs": Cost("training compute", "MAC"),
-    "train_seconds": Cost("training time", "s", prefixed=False, timing=True),
-    "evaluation_seconds": Cost("evaluation time", "s", prefixed=False, timing=True),
-    "loading_seconds": Cost("data loading time", "s", prefixed=False, timing=True),
-    "train_joules": Cost("training energy", "J", timing=True),
-    "peak_device_bytes": Cost("peak device memory in training", "B"),
-    "peak_host_bytes": Cost("peak host memory in training", "B"),
+    "train_seconds": Cost("training time", "s", prefixed=False, measured=True),
+    "evaluation_seconds": Cost("evaluation time", "s", prefixed=False, measured=True),
+    "loading_seconds": Cost("data loading time", "s", prefixed=False, measured=True),
+    "compilation_seconds": Cost("compilation time", "s", prefixed=False, measured=True),
+    "train_joules": Cost("training energy", "J", measured=True),
+    "peak_device_bytes": Cost("peak device memory in training", "B", measured=True),
+    "peak_host_bytes": Cost("peak host memory in training", "B", measured=True),
     "trainable_parameters": Cost("trainable parameters", ""),
     "generated_parameters": Cost("parameters generated per task", ""),
     "frozen_parameters": Cost("frozen parameters", ""),
     "bytes_kept": Cost("memory kept between experiences", "B"),
-    "generation_ms": Cost("time to generate one task's weights", "ms", prefixed=False, timing=True),
-    "batch_ms": Cost("time per batch once weights are generated", "ms", prefixed=False, timing=True),
+    "generation_ms": Cost("time to generate one task's weights", "ms", prefixed=False, measured=True),
+    "batch_ms": Cost("time per batch once weights are generated", "ms", prefixed=False, measured=True),
     "bytes_per_task": Cost("memory to ship one more task", "B"),
 }
 """Every cost a figure can have on its axis. Columns hold plain MACs, seconds, milliseconds, bytes and counts; axes

@@ -9,6 +9,7 @@ COST = {
     "train_seconds": 90.0,
     "evaluation_seconds": 5.0,
     "loading_seconds": 1.0,
+    "compilation_seconds": 3.0,
     "train_joules": 5e3,
     "peak_device_bytes": 2e9,
     "peak_host_bytes": 1e9,

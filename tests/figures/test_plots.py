@@ -80,11 +80,25 @@ def test_nothing_complete_is_refused_in_one_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["engine", "device"])
-def test_seconds_of_several_engines_or_devices_are_refused_and_other_costs_are_not(name: str) -> None:
+def test_what_was_measured_on_several_engines_or_devices_is_refused_and_other_costs_are_not(name: str) -> None:
     runs = frame(run("naive", 0, 0), run("naive", 1, 0, **{name: "other"}))
-    with pytest.raises(UserError, match=f"different {name}s"):
-        forgetting_against_cost(runs, "train_seconds")
+    for cost in COSTS:
+        if cost.endswith(("_seconds", "_ms", "_joules")) or cost.startswith("peak_"):
+            with pytest.raises(UserError, match=f"different {name}s"):
+                forgetting_against_cost(runs, cost)
     forgetting_against_cost(runs, "bytes_kept")
+
+
+def test_a_figure_of_seconds_names_the_engine_that_they_were_measured_on() -> None:
+    runs = frame(run("naive", 0, 0, engine="captured"), run("naive", 1, 0, engine="captured"))
+    assert "Measured on cpu, engine captured." in words(forgetting_against_cost(runs, "train_seconds"))
+    assert "engine" not in words(forgetting_against_cost(runs, "train_macs"))
+
+
+def test_a_figure_of_what_several_runs_at_once_lengthen_says_so() -> None:
+    runs = frame(run("naive", 0, 0, runs_at_once=4), run("naive", 1, 0, runs_at_once=1))
+    for cost, lengthened in (("train_seconds", True), ("batch_ms", True), ("peak_host_bytes", False)):
+        assert ("1 to 4 runs at once" in words(forgetting_against_cost(runs, cost))) == lengthened
 
 
 def test_a_cost_that_is_unknown_or_was_never_measured_is_refused(tmp_path: Path) -> None:

@@ -48,6 +48,17 @@ def test_runs_with_different_hyperparameters_norms_or_engines_are_never_averaged
     assert len(summarise(frame(*(run("naive", 1, 0, **change) for change in changes)))) == len(changes)
 
 
+def test_rows_on_several_engines_name_theirs_and_the_table_says_that_their_seconds_are_not_comparable() -> None:
+    several = frame(run("naive", 1, 0), run("joint", None, 0, engine="compiled, captured"))
+    for width in (300, 60):
+        text = " ".join(printed(several, width).split())
+        assert "seconds can be compared within one engine only" in text
+        assert "compiled, captured" in text
+    one = " ".join(printed(frame(run("naive", 1, 0), run("joint", None, 0)), 300).split())
+    assert "within one engine" not in one
+    assert "engine eager" in one
+
+
 def test_failed_and_interrupted_runs_stay_in_the_table_with_their_reason() -> None:
     lost = dict.fromkeys((*MEASURES,), math.nan)
     runs = frame(
