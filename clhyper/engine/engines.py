@@ -1,5 +1,6 @@
 """Chooses how training steps are executed: one by one in Avalanche's loop, or as captured or compiled programs."""
 
+import contextlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -181,7 +182,8 @@ class Engine:
     def abandon(self) -> None:
         """Training was broken off by an error."""
         self._begun = False
-        self.close()
+        with contextlib.suppress(Exception):  # the error that training was broken off by is the one to tell of
+            self.close()
 
     def close(self) -> None:
         """Gives the device's memory back; the next experience begins anew."""

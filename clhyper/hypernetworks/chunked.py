@@ -114,7 +114,7 @@ class ChunkedHypernetwork(Hypernetwork):
     @torch.no_grad()
     def snapshot(self, tasks: Tensor) -> ChunkedSnapshot:
         chosen = TaskSet.of(self, tasks, _capacity(len(tasks)))
-        return ChunkedSnapshot(chosen, self._flat(chosen.embeddings).contiguous())
+        return ChunkedSnapshot(chosen, self._flat(chosen.embeddings).clone())
 
     def drift(self, snapshot: ChunkedSnapshot, tasks: Tensor | None = None) -> Tensor:
         """See `Hypernetwork.drift`.

@@ -149,6 +149,7 @@ def test_a_run_that_has_a_process_for_itself_is_marked_alone(archive, tmp_path):
     assert (row.runs_at_once, row.peak_host_bytes > 0) == (1, True)
 
 
+@pytest.mark.slow
 def test_a_finished_sweep_is_skipped_and_an_unfinished_one_goes_on_side_by_side(archive, uninterrupted, tmp_path):
     configs = small_plan(archive, ["naive", "ewc", "latent-replay"])
     execute(configs[:1], tmp_path, runs_per_device=2)
@@ -172,6 +173,7 @@ class Parent:
         return self.configs.pop(0) if self.configs else None
 
 
+@pytest.mark.slow
 def test_auto_adds_runs_while_together_they_get_faster(archive, uninterrupted, tmp_path, monkeypatch):
     monkeypatch.setattr(lanes_module, "SECONDS", 0.0)
     monkeypatch.setattr(lanes_module, "RISE", 0.0)  # whatever this machine's cores make of it
@@ -186,6 +188,7 @@ def test_auto_adds_runs_while_together_they_get_faster(archive, uninterrupted, t
     assert_same_numbers(tmp_path, uninterrupted)
 
 
+@pytest.mark.slow
 def test_auto_keeps_one_run_where_two_are_not_faster(archive, tmp_path, monkeypatch):
     monkeypatch.setattr(lanes_module, "SECONDS", 0.0)
     monkeypatch.setattr(lanes_module, "RISE", 1e9)
@@ -216,6 +219,7 @@ def test_out_of_memory_in_one_run_makes_less_room_and_it_goes_on_later(spoilt, a
     assert found == {config.name: uninterrupted[config.name] for config in others}
 
 
+@pytest.mark.slow
 def test_a_run_without_memory_beside_others_gives_the_numbers_that_it_gives_with_it(spoilt, archive, tmp_path):
     configs = [spoilt("memory"), *small_plan(archive, ["naive"])]
     execute(configs, tmp_path / "r", runs_per_device=2)
@@ -257,6 +261,7 @@ def all_numbers_of(results: Path, configs: list[RunConfig]) -> dict:
 # Crashes
 
 
+@pytest.mark.slow
 def test_what_a_crash_stopped_goes_on_alone_and_what_crashes_again_is_failed(spoilt, archive, uninterrupted, tmp_path):
     others = small_plan(archive, ["naive", "ewc", "latent-replay", "separate"])
     culprit, told = spoilt("kill", times=99), Told()

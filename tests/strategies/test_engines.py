@@ -16,6 +16,11 @@ from clhyper.evaluation import AccuracyMatrix, CostMeter
 gpu = pytest.mark.gpu
 
 
+def some_slow(*quick, of=LEARNERS):
+    """Learners, of which those that aren't named are slow tests."""
+    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in of]
+
+
 def stream() -> ImageStream:
     return digits(augmentation="crop-flip", backbone="small-convnet")
 
@@ -72,7 +77,7 @@ def gradient_error(before, one, other):
     return (mine - its).norm() / mine.norm()
 
 
-@pytest.mark.parametrize("learner", LEARNERS)
+@pytest.mark.parametrize("learner", some_slow("naive at depth 2", "latent replay", "partial hypernetwork"))
 def test_what_is_traced_of_a_step_is_the_step(learner, monkeypatch):
     monkeypatch.setattr(compiled, "_lowered", lambda module, tensors: module)
     monkeypatch.setattr(compiled, "_COMPILED", {})
@@ -192,7 +197,7 @@ def test_a_step_that_cannot_be_compiled_is_taken_eagerly_with_the_reason(monkeyp
     assert same(eager, strategy)
 
 
-@pytest.mark.parametrize("learner", ["naive", "partial hypernetwork", "latent replay"])
+@pytest.mark.parametrize("learner", some_slow("latent replay", of=["naive", "partial hypernetwork", "latent replay"]))
 def test_costs_without_hooks_are_those_with_hooks(learner, monkeypatch):
     monkeypatch.setattr(compiled, "_lowered", lambda module, tensors: module)
     monkeypatch.setattr(compiled, "_COMPILED", {})
