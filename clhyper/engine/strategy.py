@@ -1,9 +1,7 @@
 """The Avalanche strategy that all of ours extend: a split model, its data on the device, a fresh optimizer."""
 
-import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -21,6 +19,7 @@ from clhyper.engine.losses import LossWatch, check_finite
 from clhyper.engine.seeds import generator, seeded
 from clhyper.engine.steps import STEPS_AHEAD, DrawnSteps, Steps
 from clhyper.engine.supply import Supply
+from clhyper.engine.telling import Telling
 from clhyper.errors import UserError
 from clhyper.options import Loading, TrainingOptions, build
 from clhyper.threads import turns
@@ -30,7 +29,7 @@ EVALUATION_BATCH = {"cpu": 100}
 """images at once; elsewhere 500: a CPU's caches hold what so few leave between layers, a GPU is busy with so many"""
 
 
-class Strategy(SupervisedTemplate):
+class Strategy(Telling, SupervisedTemplate):
     """Learns a stream on a backbone split into front and back; an Avalanche strategy.
 
     The front is trained in the first experience and then frozen, or loaded and frozen from the start. Once it is
@@ -77,10 +76,7 @@ class Strategy(SupervisedTemplate):
     ) -> None:
         self.options: Any = options or build(self.Options, type(self).__name__, hyperparameters)
         self.seed = seed
-        self.loading_seconds = 0.0
-        self.compilation_seconds = 0.0
-        self.notices: list[str] = []
-        self.on_notice: Callable[[str], None] = lambda text: warnings.warn(text, RuntimeWarning, stacklevel=3)
+        self._begin_telling()
         self.drawn: dict[str, Tensor] = {}
         self.engine = Engine(self, engine, torch.device(device))
         self.front_source = "first experience" if self.freeze_depth else "none"
@@ -285,36 +281,6 @@ class Strategy(SupervisedTemplate):
         """The loss of the last step that was taken: a scalar."""
         return self._losses.last
 
-    def blocks_done(self, steps: int) -> bool:
-        """Told of steps that were taken without hooks; returns whether training was asked to stop."""
-        for counter in ("train_iterations", "train_exp_iterations", "train_epoch_iterations", "total_iterations"):
-            setattr(self.clock, counter, getattr(self.clock, counter) + steps)
-        for plugin in self.plugins_with("steps_taken"):
-            plugin.steps_taken(self, steps)
-        return self._stop_training
-
-    @contextmanager
-    def apart(self, what: str) -> Iterator[None]:
-        """What happens inside counts as `what` (loading or compilation), and not as training."""
-        plugins = self.plugins_with("pause")
-        for plugin in plugins:
-            plugin.pause(self)
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            if self.device.type == "cuda":
-                torch.cuda.current_stream(self.device).synchronize()
-            setattr(self, f"{what}_seconds", getattr(self, f"{what}_seconds") + time.perf_counter() - start)
-            for plugin in plugins:
-                plugin.resume(self)
-
-    def notice(self, text: str) -> None:
-        """Warns of something that was done otherwise than asked for, once, and keeps it in `notices`."""
-        if text not in self.notices:
-            self.notices.append(text)
-            self.on_notice(text)
-
     def optimizer_step(self) -> None:
         """Updates what is trained, and takes note of the loss."""
         self._losses.add(self.loss)
@@ -324,10 +290,6 @@ class Strategy(SupervisedTemplate):
         super()._after_update(**kwargs)
         if self.device.type == "cpu":  # elsewhere each look would wait for the device
             self._check_losses()
-
-    def plugins_with(self, method: str) -> list[Any]:
-        """Plugins that have a method which isn't one of Avalanche's hooks."""
-        return [plugin for plugin in self.plugins if hasattr(type(plugin), method)]
 
     def _before_eval_exp(self, **kwargs: Any) -> None:
         turns.rest()

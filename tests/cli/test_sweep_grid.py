@@ -79,7 +79,7 @@ def test_a_bad_number_of_runs_side_by_side_is_said_in_a_sentence(number, call):
     assert error == f"clhyper: runs_per_device {number}: give a number from 1 to 9999, or auto\n"
 
 
-def test_on_a_gpu_runs_go_side_by_side_unless_told_otherwise(call):
+def test_one_run_a_process_is_the_default_on_a_gpu_too(call):
     words = ["sweep", "split-digits", "naive", "--device", "cuda", "--dry-run"]
-    assert "1 runs, as many as memory and throughput allow at once, " in call(*words)[1]
-    assert "1 runs, 1 at once, " in call(*words, "--runs-per-device", "1")[1]
+    assert "1 runs, 1 at once, " in call(*words)[1]
+    assert "1 runs, as many as memory and throughput allow at once, " in call(*words, "--runs-per-device", "auto")[1]
