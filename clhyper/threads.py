@@ -44,17 +44,29 @@ class Turns:
         depth = self._leave(entirely=True)
         with self._changed:
             self._asking += 1
-            self._changed.wait_for(lambda: self._alone is None and not self._at_work)
-            self._alone = threading.get_ident()
         try:
+            with self._changed:
+                self._changed.wait_for(lambda: self._alone is None and not self._at_work)
+                self._alone = threading.get_ident()
             yield
         finally:
             with self._changed:
-                self._alone = None
+                if self._alone == threading.get_ident():
+                    self._alone = None
                 self._asking -= 1
                 if depth:
                     self._at_work[threading.get_ident()] = depth
                 self._changed.notify_all()
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Inside, this thread is not at work, since it waits for another."""
+        depth = self._leave(entirely=True)
+        try:
+            yield
+        finally:
+            if depth:
+                self._enter(depth)
 
     def _enter(self, depth: int) -> None:
         thread = threading.get_ident()

@@ -105,6 +105,11 @@ def steps_of(images: int, options: Options) -> int:
 
 
 def main(options: Options) -> None:
+    unknown = [name for name in options.strategies if name not in STRATEGIES]
+    if unknown:
+        raise SystemExit(f"strategy {unknown[0]!r}: give any of {', '.join(STRATEGIES)}")
+    if options.epochs < 2:
+        raise SystemExit(f"epochs {options.epochs}: at least 2, of which the first isn't timed")
     torch.set_num_threads(options.threads)
     print(hardware(options.device))
     print(

@@ -52,7 +52,12 @@ def main(arguments: list[str]) -> int:
             *stream_flags,
             Flag("seed", int, content.get("seed", 0), "fixes initialisation, batches and augmentation"),
             Flag("config", Path | None, None, "TOML file with options; flags override it"),
-            Flag("loggers", tuple[Logger, ...], (), "Avalanche's loggers to switch on"),
+            Flag(
+                "loggers",
+                tuple[Logger, ...],
+                (),
+                "Avalanche's loggers to switch on; they look at every step, so the engine is eager",
+            ),
             *run_flags(content),
         ],
         flags,

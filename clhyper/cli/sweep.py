@@ -90,16 +90,16 @@ def main(arguments: list[str]) -> int:
     )
     if values["dry_run"]:
         print("\n".join(config.name for config in configs))
-        print(f"{len(configs)} runs, {_at_once(jobs, lanes)} at once, {threads} CPU threads each, on {device}")
+        print(f"{len(configs)} runs, {_at_once(jobs, lanes)}, {threads} CPU threads each, on {device}")
         return 0
     return execute_and_show(configs, values["results"], jobs, values["quiet"], lanes)
 
 
 def _at_once(jobs: int, lanes: RunsPerDevice) -> str:
-    """`8`, `2 x 4`, or that the number is found."""
+    """`8 at once`, `2 x 4 at once`, or that the number is found."""
     if lanes == "auto":
-        return f"{f'{jobs} x ' if jobs > 1 else ''}as many as memory and throughput allow"
-    return str(jobs * lanes) if 1 in (jobs, lanes) else f"{jobs} x {lanes}"
+        return f"as many at once as memory and throughput allow{f' in each of {jobs} processes' if jobs > 1 else ''}"
+    return f"{jobs * lanes if 1 in (jobs, lanes) else f'{jobs} x {lanes}'} at once"
 
 
 def execute_and_show(configs: list[RunConfig], results: Path, jobs: int, quiet: bool, lanes: RunsPerDevice = 1) -> int:

@@ -61,12 +61,17 @@ class Loader:
             for chosen in rows.split(size):
                 waiting.append(reader.submit(self._read, chosen))
                 if len(waiting) > BLOCKS_AHEAD:
-                    yield waiting.popleft().result().to(self.device, non_blocking=True)
+                    yield self._waited_for(waiting.popleft())
             while waiting:
-                yield waiting.popleft().result().to(self.device, non_blocking=True)
+                yield self._waited_for(waiting.popleft())
 
     def in_order(self, size: int) -> Iterator[Tensor]:
         return self.blocks(torch.arange(len(self.images)), size)
+
+    def _waited_for(self, block: Future[Tensor]) -> Tensor:
+        with turns.away():  # the reader may have to stand still until this thread does
+            x = block.result()
+        return x.to(self.device, non_blocking=True)
 
     def _read(self, chosen: Tensor) -> Tensor:
         pinned = self.device.type == "cuda"

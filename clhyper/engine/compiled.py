@@ -14,7 +14,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from clhyper.data.batches import Block
 from clhyper.engine.lowering import DECOMPOSITIONS, loosen_views, merge_unfolded
-from clhyper.threads import process
+from clhyper.threads import process, turns
 
 if TYPE_CHECKING:
     from clhyper.engine.program import DryStep
@@ -52,10 +52,14 @@ class Compiled:
 
 def compile_steps(dry: "DryStep") -> Compiled:
     """Compiles the steps that a dry step is the first of; takes seconds to a minute, once for each fingerprint."""
-    with _compiling:
+    with turns.away():
+        _compiling.acquire()
+    try:
         if dry.fingerprint not in _COMPILED:
             _COMPILED[dry.fingerprint] = _compile(dry)
         return _COMPILED[dry.fingerprint]
+    finally:
+        _compiling.release()
 
 
 def _compile(dry: "DryStep") -> Compiled:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from clhyper.engine.hooks import why_each_step
-from clhyper.engine.program import CompiledProgram, DryStep, GraphProgram
+from clhyper.engine.program import CompiledProgram, DryStep, GraphProgram, take_step
 from clhyper.engine.steps import Steps
 from clhyper.errors import require, unknown
+from clhyper.threads import turns
 
 if TYPE_CHECKING:
     from clhyper.engine.strategy import Strategy
@@ -73,6 +74,7 @@ class Engine:
         """Takes an epoch's steps without Avalanche's hooks of iterations."""
         with self._own_stream():
             for block in steps.blocks():
+                turns.rest()
                 if not self._begun:
                     self._begin(steps, block)
                 if self.name == "eager":  # nothing else worked, or this is faster
@@ -159,8 +161,6 @@ class Engine:
         return compiled < eager
 
     def _run_eagerly(self, steps: Steps, block: Any) -> None:
-        from clhyper.engine.program import take_step
-
         prepared = steps.prepare(block)
         for number in range(block.steps):
             take_step(self.strategy, block, number, prepared)

@@ -53,7 +53,8 @@ class DryStep:
             with operation_counter() as stepping:
                 take_step(self.strategy, block, 0, prepared)
         self.macs = (preparing.get_total_flops() // 2, stepping.get_total_flops() // 2)
-        self.fingerprint, self.outside, self.undo = recorder.fingerprint, recorder.outside, recorder.undo
+        self.fingerprint = f"{recorder.fingerprint} {_settings()}"
+        self.outside, self.undo = recorder.outside, recorder.undo
         self.needs_host = recorder.needs_host
         self.undo()
         forget(self.strategy)
@@ -108,10 +109,11 @@ class GraphProgram:
             self.slots = [tensor.detach() for tensor in dry.outside]
             return
         places = zip(self.slots, before.outside, dry.outside, strict=True)
-        changed = [(slot, old, new) for slot, old, new in places if old is not new]
+        changed = [(slot, old, new) for slot, old, new in places if slot.data_ptr() != new.data_ptr()]
         with torch.no_grad():
             for slot, old, _ in changed:
-                old.data = slot.clone()
+                if old.data_ptr() == slot.data_ptr():
+                    old.data = slot.clone()
             for slot, _, new in changed:
                 slot.copy_(new)
                 new.data = slot
@@ -124,7 +126,6 @@ class GraphProgram:
 
     def run(self, block: Block) -> None:
         """Takes the block's steps."""
-        turns.rest()
         for name, tensor in block.tensors().items():
             self.first.inputs[name][: len(tensor)].copy_(tensor)
         if block.steps not in self._graphs:
@@ -199,6 +200,12 @@ def forget(strategy: "Strategy") -> None:
     for name, value in list(vars(strategy).items()):
         if isinstance(value, Tensor) and value.grad_fn is not None:
             setattr(strategy, name, None)
+
+
+def _settings() -> str:
+    """What of torch's settings decides how the same operators are executed."""
+    exact = (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
+    return f"{exact} {torch.are_deterministic_algorithms_enabled()} {torch.get_num_threads()}"
 
 
 def _prime(optimizer: torch.optim.Optimizer) -> None:

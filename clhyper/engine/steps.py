@@ -93,6 +93,7 @@ class DrawnSteps:
 
     def __iter__(self) -> Iterator[Any]:
         for batch in self.loader:
+            turns.rest()
             drawn = self.strategy.draw(1)
             self.strategy.drawn = {name: tensor[0].to(self.strategy.device) for name, tensor in drawn.items()}
             yield batch

@@ -213,6 +213,8 @@ class Strategy(Telling, SupervisedTemplate):
             settings["lr"] = torch.tensor(self.options.learning_rate, device=on_device[0].device)
             if kind != "sgd":
                 settings["capturable"] = True
+        elif self.engine.wanted == "compiled":
+            settings["lr"] = torch.tensor(self.options.learning_rate, dtype=torch.float64)
         return _OPTIMIZERS[kind](on_device, **settings)
 
     def make_train_dataloader(self, **kwargs: Any) -> None:
@@ -296,12 +298,12 @@ class Strategy(Telling, SupervisedTemplate):
         super()._before_eval_exp(**kwargs)
 
     def _before_training_epoch(self, **kwargs: Any) -> None:
+        super()._before_training_epoch(**kwargs)
         self._losses.reset()
         for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
             if isinstance(rate, Tensor) and group["lr"] is not rate:  # a captured step reads it where it was
                 rate.fill_(float(group["lr"]))
                 group["lr"] = rate
-        super()._before_training_epoch(**kwargs)
 
     def _after_training_epoch(self, **kwargs: Any) -> None:
         self._check_losses()

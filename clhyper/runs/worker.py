@@ -22,7 +22,10 @@ from clhyper.runs.files import wait_for_writing
 from clhyper.runs.folder import FAILURE, BusyError, RunFolder
 from clhyper.runs.lanes import Lane, Seen, Throughput, decide
 from clhyper.runs.outcome import Note, Outcome, Progress
-from clhyper.threads import process
+from clhyper.threads import process, turns
+
+_POISONED = "CUDA error"
+"""in the reason of a run after which a process can no longer use its GPU"""
 
 _LOOKS = 0.25
 """Seconds between looks at the throughput."""
@@ -172,6 +175,8 @@ class _SideBySide:
             with self._stream(slot):
                 outcome = _attempt(config, self.results, tell, **how)
         finally:
+            if _POISONED in (outcome.reason or "") and not outcome.out_of_memory and lane.ever > 1:
+                os._exit(1)  # all runs of this process fail from now on: as after a crash, each goes on alone
             self.ended.put((slot, outcome))
 
     def _stream(self, slot: int) -> Any:
@@ -202,12 +207,14 @@ class _SideBySide:
 
     def _release(self) -> None:
         """Gives back what an ended run held, for the others and for what `_free` sees."""
-        gc.collect()
-        if self.device.startswith("cuda"):
-            import torch
+        if not self.device.startswith("cuda"):
+            gc.collect()
+            return
+        import torch
 
-            with process, contextlib.suppress(RuntimeError):  # a device that reports nothing but errors now
-                torch.cuda.empty_cache()
+        with turns.alone(), process, contextlib.suppress(RuntimeError):  # freed may be graphs; a device may be broken
+            gc.collect()
+            torch.cuda.empty_cache()
 
     def _free(self) -> float | None:
         if not self.device.startswith("cuda"):

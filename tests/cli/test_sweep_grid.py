@@ -63,7 +63,7 @@ def test_a_strategy_named_twice_runs_once(call):
         (["--jobs", "1000"], [], "1000 at once, 1 CPU threads each"),
         (["--runs-per-device", "500"], [], "500 at once, 1 CPU threads each"),
         (["--jobs", "3", "--runs-per-device", "4"], ["--threads", "2"], "3 x 4 at once, 2 CPU threads each"),
-        (["--runs-per-device", "auto"], ["--threads", "500"], "as many as memory and throughput allow at once"),
+        (["--runs-per-device", "auto"], ["--threads", "500"], "as many at once as memory and throughput allow"),
     ],
 )
 def test_jobs_and_threads_are_as_given_and_threads_never_none(jobs, threads, summary, call):
@@ -82,4 +82,4 @@ def test_a_bad_number_of_runs_side_by_side_is_said_in_a_sentence(number, call):
 def test_one_run_a_process_is_the_default_on_a_gpu_too(call):
     words = ["sweep", "split-digits", "naive", "--device", "cuda", "--dry-run"]
     assert "1 runs, 1 at once, " in call(*words)[1]
-    assert "1 runs, as many as memory and throughput allow at once, " in call(*words, "--runs-per-device", "auto")[1]
+    assert "1 runs, as many at once as memory and throughput allow, " in call(*words, "--runs-per-device", "auto")[1]

@@ -2,8 +2,10 @@ import threading
 import time
 
 import pytest
+import torch
 
-from clhyper.threads import Turns
+from clhyper.data.rows import Loader
+from clhyper.threads import Turns, turns
 
 
 def test_nobody_works_while_a_thread_is_alone_and_all_go_on_afterwards():
@@ -56,3 +58,40 @@ def test_being_alone_ends_with_an_error_inside_and_work_may_be_left_by_one():
             turns.rest()
     with turns.alone():
         pass
+
+
+class SlowImages:
+    """Images that take a while to read."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def __len__(self):
+        return self.rows
+
+    def x(self, rows):
+        time.sleep(0.01)
+        return rows[:, None].float()
+
+
+def test_a_thread_that_waits_for_its_images_lets_others_be_alone():
+    seen, device = [], torch.device("cpu")
+
+    def read():
+        with turns.working():
+            seen.extend(len(block) for block in Loader(SlowImages(200), device).in_order(10))
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+
+    def ask():
+        for _ in range(5):
+            with turns.alone():
+                time.sleep(0.005)
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    for thread in (reader, asking):
+        thread.join(30)
+        assert not thread.is_alive()
+    assert seen == [10] * 20

@@ -326,3 +326,24 @@ def test_tensors_that_move_to_a_program_keep_their_numbers_and_shared_ones_stay(
     program.begin(one)
     assert [tensor.data_ptr() for tensor in one.outside] == places
     assert all(torch.equal(tensor, value) for tensor, value in zip(one.outside, values[0], strict=True))
+
+
+@pytest.mark.parametrize("hook", ["before_training_epoch", "after_training_epoch"])
+def test_a_learning_rate_that_a_plugin_sets_between_epochs_reaches_a_compiled_step(hook, monkeypatch):
+    monkeypatch.setattr(compiled, "_lowered", lambda module, tensors: module)
+    monkeypatch.setattr(compiled, "_COMPILED", {})
+    monkeypatch.setattr(engines.Engine, "_is_faster", lambda *given: True)
+    moved = []
+
+    def standing_still(self, strategy, **kwargs):
+        if strategy.clock.train_exp_epochs == 1 or hook == "after_training_epoch":
+            moved.append({name: tensor.clone() for name, tensor in strategy.model.named_parameters()})
+            for group in strategy.optimizer.param_groups:
+                group["lr"] = 0.0
+
+    plugin = type("StandingStill", (SupervisedPlugin,), {hook: standing_still})()
+    strategy = make("naive", stream=stream(), epochs=2, engine="compiled", plugins=[plugin])
+    strategy.train(stream().train_stream[0], eval_streams=[])
+    assert strategy.engine.name == "compiled"
+    for name, tensor in strategy.model.named_parameters():
+        assert torch.equal(tensor, moved[0][name])
