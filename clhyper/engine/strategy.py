@@ -146,7 +146,8 @@ class Strategy(Telling, SupervisedTemplate):
 
     def restore(self, state: dict[str, Any]) -> None:
         """Puts back what `state` saved, in a strategy made from the same backbone and options."""
-        self.model.to(self.device).restore(state["model"])
+        with seeded(self.seed, 0):  # what is rebuilt is drawn first, beside runs in other threads that draw too
+            self.model.to(self.device).restore(state["model"])
         self.model.to(self.device)
         self.clock.train_exp_counter = state["experiences"]
 

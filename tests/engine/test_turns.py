@@ -95,3 +95,15 @@ def test_a_thread_that_waits_for_its_images_lets_others_be_alone():
         thread.join(30)
         assert not thread.is_alive()
     assert seen == [10] * 20
+
+
+def test_going_on_from_a_checkpoint_leaves_the_random_numbers_that_others_draw():
+    import strategies
+    from benchmarks import SplitDigits
+
+    stream = SplitDigits()
+    first, again = (strategies.Naive(stream.backbone(), epochs=1) for _ in range(2))
+    first.train(stream.train_stream[0], eval_streams=[])
+    before = torch.get_rng_state()
+    again.restore(first.state())
+    assert torch.equal(torch.get_rng_state(), before)

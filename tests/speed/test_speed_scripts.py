@@ -30,7 +30,7 @@ def test_every_strategy_is_timed_under_the_eager_engine(capsys):
 
 def test_an_engine_that_fails_is_a_row_that_says_why_and_the_others_are_timed(capsys):
     options = engines.Options(
-        strategies=("naive",), engines=("warp", "eager"), experiences=1, epochs=1, images=16, eager_images=16, **SMALL
+        strategies=("naive",), engines=("warp", "eager"), experiences=1, epochs=2, images=16, eager_images=16, **SMALL
     )
     engines.main(options)
     failed, timed = rows(capsys)
