@@ -124,6 +124,16 @@ class DepthOptions(TrainingOptions):
         )
 
 
+def check_engine(engine: str, device: str) -> None:
+    """Raises `UserError` for an unknown engine, or for one that a kind of device (cpu or cuda) can't have."""
+    if engine not in typing.get_args(EngineName):
+        raise unknown("engine", engine, typing.get_args(EngineName))
+    require(
+        engine != "captured" or device == "cuda",
+        f"engine captured: captures CUDA graphs, and the device is {device}; choose eager or compiled",
+    )
+
+
 def build(options_class: type[OptionsT], owner: str, values: dict[str, Any]) -> OptionsT:
     """An instance of `options_class` from keyword `values`; paths may be given as text, tuples as lists.
 

@@ -181,17 +181,6 @@ class SplitModel(MultiTaskModule):
         """Tensors that serve this task alone: what one more task adds."""
 
 
-class OnFeatures(MultiTaskModule):
-    """A split model for what its front has made of images already; its parameters' names begin with `model.`."""
-
-    def __init__(self, model: SplitModel) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, x: Tensor, task_labels: Tensor | int) -> Tensor:
-        return self.model.back(x, task_labels)
-
-
 def classes_by_task(experience: Any) -> dict[int, list[int]]:
     """The classes of each task of an experience, labels as the model sees them; without task labels, task 0."""
     by_task = getattr(experience, "classes_by_task", None)

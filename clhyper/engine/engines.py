@@ -11,13 +11,12 @@ import torch
 from clhyper.engine.hooks import why_each_step
 from clhyper.engine.program import CompiledProgram, DryStep, GraphProgram, take_step
 from clhyper.engine.steps import Steps
-from clhyper.errors import require, unknown
+from clhyper.options import check_engine
 from clhyper.threads import turns
 
 if TYPE_CHECKING:
     from clhyper.engine.strategy import Strategy
 
-ENGINES = ("auto", "eager", "captured", "compiled")
 STEPS_WORTH_COMPILING = 2000
 """steps an experience from which `auto` compiles: what a minute of compiling saves over a stream of 20 of them"""
 _TRIED_STEPS = 3
@@ -31,19 +30,14 @@ class Engine:
 
     Args:
         strategy: Whose epochs.
-        wanted: One of `ENGINES`.
+        wanted: auto, eager, captured or compiled.
 
     Raises:
         UserError: an unknown engine, or `captured` on a CPU.
     """
 
     def __init__(self, strategy: "Strategy", wanted: str, device: torch.device) -> None:
-        if wanted not in ENGINES:
-            raise unknown("engine", wanted, ENGINES)
-        require(
-            wanted != "captured" or device.type == "cuda",
-            f"engine captured: captures CUDA graphs, and the device is {device.type}; choose eager or compiled",
-        )
+        check_engine(wanted, device.type)
         self.strategy, self.wanted, self.device = strategy, wanted, device
         self.name = "eager"
         self._program: GraphProgram | CompiledProgram | None = None
@@ -93,25 +87,21 @@ class Engine:
             dry = DryStep(steps, block)
             self._macs = dry.macs
             self._first_shape = block.x.shape
-            program, self._program = self._program, None
-            if dry.needs_host and self.device.type == "cuda":
-                self.strategy.notice(
-                    f"engine eager in place of {self.name}: a step moves numbers between host and device, in"
-                    f" {dry.needs_host}"
-                )
-                self.name = "eager"
-                if program is not None:
-                    program.free()
-                return
+            program = self._program
             if program is not None and program.fingerprint == dry.fingerprint and program.movable and dry.movable:
                 program.begin(dry)
-                self._program = program
                 return
-            if program is not None:
-                program.free()
+            self.close()
             self._program = self._new_program(dry)
 
     def _new_program(self, dry: DryStep) -> GraphProgram | CompiledProgram | None:
+        if dry.needs_host and self.device.type == "cuda":
+            self.strategy.notice(
+                f"engine eager in place of {self.name}: a step moves numbers between host and device, in"
+                f" {dry.needs_host}"
+            )
+            self.name = "eager"
+            return None
         if self.device.type == "cuda":
             if self.name == "compiled":
                 try:

@@ -1,8 +1,7 @@
 """How operators of a traced step are rewritten before it is compiled.
 
 Convolutions of small images become matrix products: at a few thousand output pixels cuDNN's kernels leave most of a GPU
-idle, and their weight gradients most of all. The optimizer's fused update and the norms become plain arithmetic, which
-the compiler fuses with what is around it.
+idle, and their weight gradients most of all.
 """
 
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from torch import Tensor, fx
 from torch._decomp import get_decompositions
 from torch.nn import functional as F
 
-from clhyper.engine import winograd
+from clhyper.engine import arithmetic, winograd
 
 aten = torch.ops.aten
 
@@ -192,91 +191,6 @@ def merge_unfolded(graph: fx.Graph) -> None:
             first[key] = node
 
 
-def adam(
-    parameters: list[Tensor],
-    gradients: list[Tensor],
-    means: list[Tensor],
-    squares: list[Tensor],
-    largest_squares: list[Tensor],
-    steps: list[Tensor],
-    *,
-    lr: float | Tensor,
-    beta1: float,
-    beta2: float,
-    weight_decay: float,
-    eps: float,
-    amsgrad: bool,
-    maximize: bool,
-    grad_scale: Tensor | None = None,
-    found_inf: Tensor | None = None,
-) -> Any:
-    """Adam as the fused kernel computes it. All parameters have taken equally many steps."""
-    if amsgrad or maximize or weight_decay or grad_scale is not None or found_inf is not None:
-        return NotImplemented
-    size = lr / (1 - beta1 ** steps[0])
-    root = (1 - beta2 ** steps[0]).sqrt()
-    for parameter, gradient, mean, square in zip(parameters, gradients, means, squares, strict=True):
-        mean.copy_(mean + (1 - beta1) * (gradient - mean))
-        square.copy_(beta2 * square + (1 - beta2) * gradient * gradient)
-        parameter.copy_(parameter - size * mean / (square.sqrt() / root + eps))
-    return None
-
-
-def adamw(parameters: list[Tensor], *rest: Any, lr: float | Tensor, weight_decay: float, **settings: Any) -> Any:
-    """AdamW: parameters decay first."""
-    for parameter in parameters:
-        parameter.copy_(parameter * (1 - lr * weight_decay))
-    return adam(parameters, *rest, lr=lr, weight_decay=0.0, **settings)
-
-
-def group_norm(
-    x: Tensor, weight: Tensor | None, bias: Tensor | None, n: int, channels: int, pixels: int, groups: int, eps: float
-) -> Any:
-    """Instance norm on a CPU, with sums that vectorise over channels in channels-last format; else as PyTorch does."""
-    if not _is_instance_norm(x, weight, channels, groups):
-        return decomposed_norm(x, weight, bias, n, channels, pixels, groups, eps)
-    assert weight is not None
-    assert bias is not None
-    centred = x - (mean := x.mean((2, 3), keepdim=True))
-    scale = torch.rsqrt((centred * centred).mean((2, 3), keepdim=True) + eps)
-    out = centred * (scale * weight[:, None, None]) + bias[:, None, None]
-    return out, mean.view(n, channels), scale.view(n, channels)
-
-
-def group_norm_backward(
-    gradient: Tensor,
-    x: Tensor,
-    mean: Tensor,
-    scale: Tensor,
-    weight: Tensor | None,
-    n: int,
-    channels: int,
-    pixels: int,
-    groups: int,
-    output_mask: list[bool],
-) -> Any:
-    """Gradients of `group_norm`."""
-    if not _is_instance_norm(x, weight, channels, groups):
-        how = (n, channels, pixels, groups, output_mask)
-        return decomposed_norm_backward(gradient, x, mean, scale, weight, *how)
-    assert weight is not None
-    scale = scale.view(n, channels, 1, 1)
-    normed = (x - mean.view(n, channels, 1, 1)) * scale
-    of_weight, of_bias = (given.sum((2, 3), keepdim=True) for given in (gradient * normed, gradient))
-    of_x = (gradient - (of_bias + normed * of_weight) / pixels) * (scale * weight[:, None, None])
-    return of_x, of_weight.sum((0, 2, 3)), of_bias.sum((0, 2, 3))
-
-
-def _is_instance_norm(x: Tensor, weight: Tensor | None, channels: int, groups: int) -> bool:
-    return x.device.type == "cpu" and x.ndim == 4 and weight is not None and groups == channels
-
-
-decomposed_norm, decomposed_norm_backward = (
-    get_decompositions([operator])[operator.default]
-    for operator in (aten.native_group_norm, aten.native_group_norm_backward)
-)
-
-
 def _decompositions() -> dict[Any, Callable[..., Any]]:
     known: dict[Any, Callable[..., Any]] = dict(
         get_decompositions(
@@ -290,13 +204,13 @@ def _decompositions() -> dict[Any, Callable[..., Any]]:
             ]
         )
     )
-    known[aten.native_group_norm.default] = group_norm
-    known[aten.native_group_norm_backward.default] = group_norm_backward
+    known[aten.native_group_norm.default] = arithmetic.group_norm
+    known[aten.native_group_norm_backward.default] = arithmetic.group_norm_backward
     known[aten.convolution.default] = convolution
     known[aten.convolution_backward.default] = convolution_backward
     for overload in ("default", "tensor_lr"):
-        known[getattr(aten._fused_adam_, overload)] = adam
-        known[getattr(aten._fused_adamw_, overload)] = adamw
+        known[getattr(aten._fused_adam_, overload)] = arithmetic.adam
+        known[getattr(aten._fused_adamw_, overload)] = arithmetic.adamw
     return known
 
 

@@ -122,10 +122,11 @@ class CostMeter(SupervisedPlugin):
 
     def count_work(self, kind: Hashable, macs: int, times: int = 1) -> None:
         """Adds work of a kind (`steps`: training steps) that was done `times` times without hooks between."""
-        self._macs_around += macs * times
         if kind == "steps":
             self._steps[kind] += times
-            self._step_macs[kind] = 0
+            self._step_macs[kind] = macs
+        else:
+            self._macs_around += macs * times
 
     def after_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
         self._synchronise(strategy)
@@ -154,13 +155,7 @@ class CostMeter(SupervisedPlugin):
             self._watch()
 
     def before_eval(self, strategy: Any, **kwargs: Any) -> None:
-        self._paused = self._counter is not None
-        if self._paused:
-            self._macs_around += self._unwatch()
-        self._synchronise(strategy)
-        if self._open:
-            self._peak.pause()
-            self._energy.pause()
+        self.pause(strategy)
         self._evaluation_start = time.perf_counter()
 
     def after_eval(self, strategy: Any, **kwargs: Any) -> None:
@@ -168,12 +163,9 @@ class CostMeter(SupervisedPlugin):
         seconds = time.perf_counter() - self._evaluation_start
         if self._open:
             self._evaluation_seconds += seconds
-            self._peak.resume()
-            self._energy.resume()
         elif self.records:
             self.records[-1]["evaluation_seconds"] += seconds
-        if self._paused:
-            self._watch()
+        self.resume(strategy)
 
     def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
         if self._counter is not None:

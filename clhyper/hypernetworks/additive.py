@@ -13,11 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from clhyper.backbones.head_stack import room_for
 from clhyper.hypernetworks.base import Hypernetwork, TaskSet, Weights
 from clhyper.hypernetworks.rows import Gather, squared_product
 
 CLASSIFIER = "classifier.weight"
-_SMALLEST_CAPACITY, _GROWTH = 64, 4
+_SMALLEST_CAPACITY = 64
 _TILE = 256
 """rows of a tile in the drift: less padding than whole layers side by side, and more to do at the same time"""
 
@@ -193,10 +194,7 @@ class AdditiveHypernetwork(Hypernetwork):
 
     @torch.no_grad()
     def snapshot(self, tasks: Tensor) -> AdditiveSnapshot:
-        capacity = _SMALLEST_CAPACITY
-        while capacity < len(tasks):
-            capacity *= _GROWTH
-        chosen = TaskSet.of(self, tasks, capacity)
+        chosen = TaskSet.of(self, tasks, room_for(len(tasks), _SMALLEST_CAPACITY))
         return AdditiveSnapshot(
             tasks=chosen,
             features=torch.cat([self.mlp(chosen.embeddings), chosen.real], dim=1) * chosen.real,

@@ -13,7 +13,7 @@ from typing import Any
 import tomli_w
 
 from clhyper.errors import UserError, require, unknown
-from clhyper.options import EngineName, Loading
+from clhyper.options import Loading, check_engine
 from clhyper.registry import Entry, Kind, entries, find, option_defaults
 
 SCHEMA = 1
@@ -120,13 +120,10 @@ def make_config(
             learner, chosen = entry, checked_options(entry, chosen)
     streamed = checked_options(stream, benchmark_options)
     require(run.get("seed", 0) >= 0, f"seed {run.get('seed')}: at least 0")
-    for name, ways in (("loading", typing.get_args(Loading)), ("engine", typing.get_args(EngineName))):
-        if run.get(name, "auto") not in ways:
-            raise unknown(name, run[name], ways)
-    require(
-        run.get("engine") != "captured" or run.get("device", "cpu") != "cpu",
-        "engine captured: captures CUDA graphs, and the device is cpu; choose eager or compiled",
-    )
+    loading, ways = run.get("loading", "auto"), typing.get_args(Loading)
+    if loading not in ways:
+        raise unknown("loading", loading, ways)
+    check_engine(run.get("engine", "auto"), run.get("device", "cpu").partition(":")[0])
     views = chosen.get("augmentation_views")
     require(
         not views or streamed.get("augmentation") != "none",

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from clhyper.engine import lowering
+from clhyper.engine import arithmetic, lowering
 
 CONVOLUTIONS = [
     {"channels": 3, "kernel": 3, "stride": 1, "padding": 1, "side": 9},
@@ -44,11 +44,11 @@ def test_group_norm_as_plain_arithmetic_has_its_values_and_gradients(groups):
     weight, bias, gradient = torch.randn(6).double(), torch.randn(6).double(), torch.randn_like(x)
     how = (4, 6, 15, groups)
     expected = torch.ops.aten.native_group_norm(x.contiguous(), weight, bias, *how, 1e-5)
-    made = lowering.group_norm(x, weight, bias, *how, 1e-5)
+    made = arithmetic.group_norm(x, weight, bias, *how, 1e-5)
     wanted = torch.ops.aten.native_group_norm_backward(
         gradient.contiguous(), x.contiguous(), *expected[1:], weight, *how, [True] * 3
     )
-    gradients = lowering.group_norm_backward(gradient, x, *made[1:], weight, *how, [True] * 3)
+    gradients = arithmetic.group_norm_backward(gradient, x, *made[1:], weight, *how, [True] * 3)
     for mine, reference in zip((*made, *gradients), (*expected, *wanted), strict=True):
         assert torch.allclose(mine, reference, atol=1e-10)
 
