@@ -5,6 +5,8 @@ arXiv 2306.10724. The regulariser is von Oswald et al., "Continual learning with
 the chunked generator.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
@@ -38,43 +40,64 @@ class HypernetworkOptions(TrainingOptions):
     """take the drift where the step on the new task alone would lead, in place of where the weights are"""
     drift_tasks: int | None = None
     """number of earlier tasks, drawn each step, that the drift is averaged over; without it, all of them"""
-    copy_embedding: bool = True
-    """start a new task's embedding as a copy of the one before, in place of a random one"""
-    generator: Literal["additive", "chunked"] = "additive"
-    """what generates the weights: kernel by kernel (Hemati et al.), or chunk by chunk (von Oswald et al.)"""
-    embedding: int = 32
-    """size of a task's embedding"""
-    hidden: tuple[int, int] = field(default=(50, 32), metadata={"generator": "additive"})
+    copy_embedding: bool | None = None
+    """start a new task's embedding as a copy of the one before; without it, additive and chunked generators do, as
+    published, and the others start anew"""
+    generator: Literal["additive", "chunked", "static", "low-rank", "factored"] = "additive"
+    """what generates the weights: kernel by kernel (Hemati et al.), chunk by chunk (von Oswald et al.), tile by tile
+    (Ha et al.), or a low-rank change to a base that the first task trains, from a small embedding or factor by factor
+    (ours)"""
+    embedding: int = field(default=32, metadata={"generator": ("additive", "chunked", "static", "low-rank")})
+    """size of a task's embedding, or of a tile's in the static generator"""
+    rank: int = field(default=64, metadata={"generator": ("low-rank", "factored")})
+    """low-rank and factored generators: rank of a task's change to the base"""
+    base_rank: int | None = field(default=None, metadata={"generator": ("low-rank", "factored")})
+    """low-rank and factored generators: rank of the base itself, for a hypernetwork below the size of one back; without
+    it, any kernels"""
+    fresh: float = field(default=0.25, metadata={"generator": ("factored",)})
+    """factored generator: share of the factors, the least used, that a new task starts with"""
+    embedding_rate: float = 1.0
+    """learning rate of a task's own parameters, its embedding and its row of tables, in units of --learning-rate"""
+    hidden: tuple[int, int] = field(default=(50, 32), metadata={"generator": ("additive",)})
     """additive generator: sizes of the two layers that the embedding passes through"""
-    channel_embedding: int = field(default=32, metadata={"generator": "additive"})
+    channel_embedding: int = field(default=32, metadata={"generator": ("additive",)})
     """additive generator: size of an output channel's embedding"""
-    chunk_size: int = field(default=500, metadata={"generator": "chunked"})
+    chunk_size: int = field(default=500, metadata={"generator": ("chunked",)})
     """chunked generator: numbers in a chunk of the weights"""
-    chunk_embedding: int = field(default=32, metadata={"generator": "chunked"})
+    chunk_embedding: int = field(default=32, metadata={"generator": ("chunked",)})
     """chunked generator: size of a chunk's embedding"""
-    chunk_hidden: tuple[int, ...] = field(default=(100, 100), metadata={"generator": "chunked"})
+    chunk_hidden: tuple[int, ...] = field(default=(100, 100), metadata={"generator": ("chunked",)})
     """chunked generator: sizes of the hidden layers that both embeddings pass through"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.beta >= 0, f"beta {self.beta}: at least 0")
         require(self.drift_tasks is None or self.drift_tasks >= 1, f"drift_tasks {self.drift_tasks}: at least 1")
-        for name in ("embedding", "channel_embedding", "chunk_size", "chunk_embedding"):
+        require(0 < self.fresh <= 1, f"fresh {self.fresh}: a share of more than 0 and at most 1")
+        require(self.base_rank is None or self.base_rank >= 1, f"base_rank {self.base_rank}: at least 1")
+        require(0 < self.embedding_rate < math.inf, f"embedding_rate {self.embedding_rate}: more than 0, and finite")
+        for name in ("embedding", "rank", "channel_embedding", "chunk_size", "chunk_embedding"):
             require(getattr(self, name) >= 1, f"{name} {getattr(self, name)}: at least 1")
         require(min(self.hidden) >= 1, f"hidden {self.hidden}: two sizes of at least 1")
         require(min(self.chunk_hidden, default=1) >= 1, f"chunk_hidden {self.chunk_hidden}: sizes of at least 1")
         for item in fields(self):
-            value, owner = getattr(self, item.name), item.metadata.get("generator", self.generator)
+            value, owners = getattr(self, item.name), item.metadata.get("generator", (self.generator,))
             require(
-                owner == self.generator or value == item.default,
-                f"{item.name} {value}: an option of the {owner} generator, and the generator is {self.generator};"
+                self.generator in owners or value == item.default,
+                f"{item.name} {value}: an option of the {_listed(owners)}, and the generator is {self.generator};"
                 " leave it out or change the generator",
             )
 
     def generator_options(self) -> dict[str, Any]:
         """Options of the chosen generator, by the names that its class gives them."""
-        own = [item.name for item in fields(self) if item.metadata.get("generator") == self.generator]
-        return {name: getattr(self, name) for name in ("embedding", *own)}
+        own = [item.name for item in fields(self) if self.generator in item.metadata.get("generator", ())]
+        return {name: getattr(self, name) for name in own}
+
+
+def _listed(generators: Sequence[str]) -> str:
+    """`additive generator`, `additive, static and low-rank generators`"""
+    *others, last = generators
+    return f"{', '.join(others)} and {last} generators" if others else f"{last} generator"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +133,8 @@ class PartialHypernetwork(Strategy):
         self.snapshot = None
         front, back = split(backbone, self.freeze_depth)
         hypernetwork = GENERATORS[self.options.generator](back, **self.options.generator_options())
-        return GeneratedModel(front, back, hypernetwork, self.options.copy_embedding)
+        copies = self.options.copy_embedding
+        return GeneratedModel(front, back, hypernetwork, hypernetwork.copies_embeddings if copies is None else copies)
 
     def prepare_experience(self) -> None:
         """Remembers what is generated for earlier tasks; their own parameters stay out of the optimizer."""
@@ -123,6 +147,18 @@ class PartialHypernetwork(Strategy):
         like = next(hypernetwork.parameters())
         self.drift_weight = like.new_tensor(self.options.beta / max(self.drift_tasks, 1))
         self.draws = self.generator("drift")
+
+    def make_optimizer(self, **kwargs: Any) -> None:
+        """The optimizer of every strategy, in two groups if the task's own parameters have another learning rate."""
+        super().make_optimizer(**kwargs)
+        if self.options.embedding_rate == 1:
+            return
+        present = {self.model.number_of(task) for task in classes_by_task(self.experience)}
+        own = [p for number in present for p in self.model.hypernetwork.task_parameters(number)]
+        group = self.optimizer.param_groups[0]
+        group["params"] = [p for p in group["params"] if all(p is not other for other in own)]
+        rate = group["lr"] * self.options.embedding_rate
+        self.optimizer.add_param_group({**group, "params": own, "lr": rate})
 
     def draw(self, steps: int) -> dict[str, Tensor]:
         """Adds the earlier tasks that the drift is averaged over, by position, if not all of them: (steps, tasks)."""
@@ -141,6 +177,8 @@ class PartialHypernetwork(Strategy):
         moved = {name: p for name, p in generator.named_parameters() if p.grad is not None}
         ahead = self._stepped_ahead(moved) if self.options.lookahead else {}
         drift = functional_call(generator, ahead, (self.snapshot, self.drawn.get("drift")))
+        if not drift.requires_grad:  # nothing generated, or nothing that is shared
+            return
         (self.drift_weight * drift).backward()
         reached = [(moved[name].grad, p.grad) for name, p in ahead.items() if p.grad is not None]
         if reached:

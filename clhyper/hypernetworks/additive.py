@@ -5,7 +5,6 @@ w_{t,c} = L [h_t ; u_c] + b, one linear map L a layer: the part that depends on 
 that depends on the channel, L_u u_c + b. So the drift has a closed form that never builds a kernel.
 """
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,12 +14,11 @@ from torch.nn import functional as F
 
 from clhyper.backbones.head_stack import room_for
 from clhyper.hypernetworks.base import Hypernetwork, TaskSet, Weights
-from clhyper.hypernetworks.rows import Gather, squared_product
+from clhyper.hypernetworks.layers import KernelLayers
+from clhyper.hypernetworks.rows import squared_product
 
 CLASSIFIER = "classifier.weight"
 _SMALLEST_CAPACITY = 64
-_TILE = 256
-"""rows of a tile in the drift: less padding than whole layers side by side, and more to do at the same time"""
 
 
 class LayerGenerator(NamedTuple):
@@ -81,17 +79,14 @@ class AdditiveHypernetwork(Hypernetwork):
         self.mlp = nn.Sequential(nn.Linear(embedding, hidden[0]), nn.ReLU(), nn.Linear(hidden[0], hidden[1]), nn.ReLU())
         self.vector_names = [name for name, shape in self.shapes.items() if len(shape) == 1]
         names = [name for name, shape in self.shapes.items() if len(shape) > 1 and name != CLASSIFIER]
-        self.kernel_names = sorted(names, key=lambda name: self.shapes[name][0])
+        self.layers = KernelLayers({name: self.shapes[name] for name in names})
+        self.kernel_names = self.layers.names
         self.table = nn.ParameterList()
-        self._to_kernels: Gather
-        self._to_tiles: Gather
-        self._channels_to_layers: Gather
-        self._owner_of_row: Tensor
-        self._owner_of_tile: Tensor
-        self._channels_of_layer: Tensor
-        self._channels_of_row: Tensor
         self._draw(back, names, hidden[1], channel_embedding)
-        self._lay_out()
+        rest = len(self.bias) - len(self.channel_matrix)
+        channels_of_row = F.pad((self.layers.owner_of_row @ self.layers.channels)[:, 0], (0, rest), value=1.0)
+        self._channels_of_row: Tensor
+        self.register_buffer("_channels_of_row", channels_of_row[:, None], persistent=False)
 
     @torch.no_grad()
     def _draw(self, back: nn.Module, names: list[str], hidden: int, channel_embedding: int) -> None:
@@ -118,42 +113,13 @@ class AdditiveHypernetwork(Hypernetwork):
         self.task_matrix = nn.Parameter(torch.cat([weight[:, :hidden], classifier]))
         self.bias = nn.Parameter(torch.zeros(len(self.task_matrix)))
 
-    def _lay_out(self) -> None:
-        """Says where each layer's rows and channels lie, and how they are dealt to batched products."""
-        shapes = [self.shapes[name] for name in self.kernel_names]
-        widths, self._sizes = [shape[0] for shape in shapes], [shape[1:].numel() for shape in shapes]
-        self._rows = torch.arange(sum(self._sizes)).split(self._sizes)
-        self._places = torch.arange(sum(widths)).split(widths)
-        self._groups = sorted(Counter(widths).items())  # of layers with equally many channels: that number, and theirs
-        largest = {width: max(s for s, w in zip(self._sizes, widths, strict=True) if w == width) for width in widths}
-        self._group_rows = [count * largest[width] for width, count in self._groups]
-        channels_last = [
-            rows.view(shape[1:]).movedim(0, -1).flatten() for rows, shape in zip(self._rows, shapes, strict=True)
-        ]
-        self._to_kernels = Gather(channels_last, [largest[width] for width in widths])
-        tiles = [tile for rows in self._rows for tile in rows.split(_TILE)]
-        self._to_tiles = Gather(tiles, [min(_TILE, max(self._sizes, default=0))] * len(tiles))
-        self._channels_to_layers = Gather(self._places, [max(widths, default=0)] * len(shapes))
-        counts = torch.tensor(widths, dtype=torch.get_default_dtype())
-        layer_of_row = torch.cat([torch.full((size,), place) for place, size in enumerate([*self._sizes, 0])])
-        layer_of_tile = layer_of_row[[int(tile[0]) for tile in tiles]]
-        channels_of_row = F.pad(counts[layer_of_row], (0, len(self.bias) - len(layer_of_row)), value=1.0)
-        layers = torch.arange(len(shapes))
-        self._constant("_owner_of_row", (layer_of_row[:, None] == layers).to(counts))
-        self._constant("_owner_of_tile", (layers[:, None] == layer_of_tile).to(counts))
-        self._constant("_channels_of_layer", counts[:, None])
-        self._constant("_channels_of_row", channels_of_row[:, None])
-
-    def _constant(self, name: str, value: Tensor) -> None:
-        self.register_buffer(name, value, persistent=False)
-
     def layer(self, name: str) -> LayerGenerator:
         """The parameters that generate one kernel, or the classifier, in the order of its numbers."""
         if name == CLASSIFIER:
             first = len(self.channel_matrix)
             return LayerGenerator(self.channels.new_empty(1, 0), self.task_matrix[first:], self.bias[first:])
         place = self.kernel_names.index(name)
-        rows, places = (slice(int(its[0]), int(its[-1]) + 1) for its in (self._rows[place], self._places[place]))
+        rows, places = self.layers.rows[place], self.layers.places[place]
         weight = torch.cat([self.task_matrix[rows], self.channel_matrix[rows]], dim=1)
         return LayerGenerator(self.channels[places], weight, self.bias[rows])
 
@@ -179,18 +145,9 @@ class AdditiveHypernetwork(Hypernetwork):
         return weights | dict(zip(self.vector_names, vectors, strict=True))
 
     def _kernels(self, task_part: Tensor) -> Weights:
-        """Kernels from L_h h_t + b (1, N): [u_c ; 1] times [L_u ; that], one batched product a number of channels."""
-        rows = self._to_kernels(torch.cat([self.channel_matrix, task_part.T], dim=1))
-        channels = F.pad(self.channels, (0, 1), value=1.0).split([width * count for width, count in self._groups])
-        generated: list[Tensor] = []
-        for (width, count), its_rows, its in zip(self._groups, rows.split(self._group_rows), channels, strict=True):
-            right = its_rows.view(count, -1, rows.shape[1])
-            generated.extend(torch.bmm(its.view(count, width, -1), right.mT).unbind())
-        weights = {}
-        for name, size, kernel in zip(self.kernel_names, self._sizes, generated, strict=True):
-            channels, inputs, *window = self.shapes[name]
-            weights[name] = kernel[:, :size].contiguous().view(channels, *window, inputs).movedim(-1, 1)
-        return weights
+        """Kernels from L_h h_t + b (1, N): [u_c ; 1] times [L_u ; that]."""
+        rows = torch.cat([self.channel_matrix, task_part.T], dim=1)
+        return self.layers.products(F.pad(self.channels, (0, 1), value=1.0), rows)
 
     @torch.no_grad()
     def snapshot(self, tasks: Tensor) -> AdditiveSnapshot:
@@ -240,9 +197,7 @@ class AdditiveHypernetwork(Hypernetwork):
             return self.bias.new_zeros(rest), self.bias.new_zeros(())
         matrix = torch.cat([self.channel_matrix, self.channel_matrix - before.channel_matrix], dim=1)
         channels = torch.cat([self.channels - before.channels, before.channels], dim=1)
-        real = self._channels_to_layers.real.view(len(self.kernel_names), -1, 1)
-        x = self._channels_to_layers(channels).view(*real.shape[:2], -1)
-        mean = x.sum(dim=1) / self._channels_of_layer
-        tiles = self._to_tiles(matrix).view(self._owner_of_tile.shape[1], -1, matrix.shape[1])
-        around = squared_product((x - mean[:, None]) * real, tiles, self._owner_of_tile)
-        return F.pad(((matrix @ mean.T) * self._owner_of_row).sum(dim=1), (0, rest)), around
+        x = self.layers.by_layer(channels)
+        mean = x.sum(dim=1) / self.layers.channels
+        around = self.layers.sum_of_squares((x - mean[:, None]) * self.layers.real, matrix)
+        return F.pad(((matrix @ mean.T) * self.layers.owner_of_row).sum(dim=1), (0, rest)), around

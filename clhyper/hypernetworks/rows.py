@@ -49,25 +49,30 @@ class Gather(nn.Module):
 
 class _SquaredProduct(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, y: Tensor, owner: Tensor | None) -> Tensor:
+    def forward(ctx: Any, x: Tensor, y: Tensor, owner: Tensor | None, among: Tensor | None) -> Tensor:
         gram_x, gram_y = x.mT @ x, _sums(y.mT @ y, owner)
-        ctx.save_for_backward(x, y, gram_x, gram_y, owner)
-        return (gram_x * gram_y).sum()
+        ctx.save_for_backward(x, y, gram_x, gram_y, owner, among)
+        return _weighted(gram_x * gram_y, among).sum()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        x, y, gram_x, gram_y, owner = ctx.saved_tensors
+        x, y, gram_x, gram_y, owner, among = ctx.saved_tensors
         twice = 2 * gradients[0]
-        of_each = _sums(twice * gram_x, None if owner is None else owner.T)
-        return x @ (twice * gram_y), y @ of_each, None
+        of_each = _sums(_weighted(twice * gram_x, among), None if owner is None else owner.T)
+        of_among = gradients[0] * gram_x * gram_y if ctx.needs_input_grad[3] else None
+        return x @ _weighted(twice * gram_y, among), y @ of_each, None, of_among
+
+
+def _weighted(grams: Tensor, among: Tensor | None) -> Tensor:
+    return grams if among is None else grams * among
 
 
 def _sums(grams: Tensor, weights: Tensor | None) -> Tensor:
     return grams if weights is None else (weights @ grams.flatten(1)).view(-1, *grams.shape[1:])
 
 
-def squared_product(x: Tensor, y: Tensor, owner: Tensor | None = None) -> Tensor:
+def squared_product(x: Tensor, y: Tensor, owner: Tensor | None = None, among: Tensor | None = None) -> Tensor:
     """|x y^T|^2 for x (rows, width) and y (other rows, width), or its sum over a batch of them.
 
     It is <x^T x, y^T y>, so x y^T isn't built. Its error is relative to the squares of the terms in the products' sums:
@@ -77,6 +82,8 @@ def squared_product(x: Tensor, y: Tensor, owner: Tensor | None = None) -> Tensor
         x: (rows, width), or (layers, rows, width).
         y: (other rows, width), or (tiles, other rows, width).
         owner: (layers, tiles), 1 where a tile is the layer's, else 0; without it, each layer has one tile.
+        among: (width, width), or (layers, width, width), sum over s of d_s d_s^T: the result is then the sum over s of
+            |x diag(d_s) y^T|^2.
     """
-    product: Any = _SquaredProduct.apply(x, y, owner)
+    product: Any = _SquaredProduct.apply(x, y, owner, among)
     return product

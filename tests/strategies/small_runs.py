@@ -25,6 +25,8 @@ LEARNERS = {
     "separate": ("Separate", {"freeze_depth": 1}),
     "partial hypernetwork": ("PartialHypernetwork", {"freeze_depth": 1}),
     "chunked hypernetwork": ("PartialHypernetwork", {"freeze_depth": 1, "generator": "chunked"}),
+    "static hypernetwork": ("PartialHypernetwork", {"freeze_depth": 1, "generator": "static", "embedding": 8}),
+    "factored hypernetwork": ("PartialHypernetwork", {"freeze_depth": 1, "generator": "factored", "rank": 8}),
     "full hypernetwork": ("FullHypernetwork", {}),
 }
 FREEZING = [
@@ -37,6 +39,8 @@ FREEZING = [
     "separate",
     "partial hypernetwork",
     "chunked hypernetwork",
+    "static hypernetwork",
+    "factored hypernetwork",
 ]
 
 

@@ -205,12 +205,33 @@ def test_the_chunked_generator_learns_two_experiences_and_hardly_forgets_the_fir
 def test_every_generator_has_its_options_and_its_class():
     choices = get_args(get_type_hints(PartialHypernetwork.Options)["generator"])
     assert set(choices) == set(GENERATORS)
-    owned = {item.metadata.get("generator") for item in fields(PartialHypernetwork.Options)} - {None}
-    assert owned == set(GENERATORS)
+    owners = [item.metadata.get("generator", ()) for item in fields(PartialHypernetwork.Options)]
+    assert {owner for its in owners for owner in its} == set(GENERATORS)
     for name, generator in GENERATORS.items():
         options = PartialHypernetwork.Options(generator=name).generator_options()
         parameters = list(inspect.signature(generator).parameters.values())[1:]
-        assert options == {parameter.name: parameter.default for parameter in parameters}
+        assert options.keys() == {parameter.name for parameter in parameters}
+
+
+def test_the_factored_generator_learns_three_experiences_and_the_first_one_stays_as_it_was():
+    stream = digits(validation=0.2)
+    matrix = AccuracyMatrix(stream.eval_stream[:3])
+    strategy = make("factored hypernetwork", plugins=[matrix], epochs=10, embedding_rate=3.0)
+    learn(strategy, 0, stream=stream)
+    first = strategy.model.generate(0)
+    learn(strategy, 1, 2, stream=stream)
+    assert all(torch.equal(first[name], weight) for name, weight in strategy.model.generate(0).items())
+    assert min(matrix.matrix[i][i] for i in range(3)) > 0.85
+    assert matrix.matrix[2][1] > matrix.matrix[1][1] - 0.05
+
+
+def test_a_tasks_own_parameters_can_have_a_learning_rate_of_their_own():
+    strategy = learn(make("factored hypernetwork", embedding_rate=4.0), 0, 1)
+    shared, own = strategy.optimizer.param_groups
+    assert float(own["lr"]) == pytest.approx(4 * float(shared["lr"]))
+    assert {id(p) for p in own["params"]} == {id(p) for p in strategy.model.hypernetwork.task_parameters(1)}
+    assert not {id(p) for p in own["params"]} & {id(p) for p in shared["params"]}
+    assert all(p.requires_grad for group in strategy.optimizer.param_groups for p in group["params"])
 
 
 def test_weights_are_generated_once_a_training_batch():
@@ -235,6 +256,14 @@ def test_weights_are_generated_once_a_training_batch():
         ({"generator": "chunkd"}, "unknown generator 'chunkd': did you mean 'chunked'"),
         ({"chunk_size": 9}, "chunk_size 9: an option of the chunked generator, and the generator is additive; leave"),
         ({"generator": "chunked", "hidden": (9, 9)}, r"hidden \(9, 9\): an option of the additive generator"),
+        ({"rank": 0, "generator": "low-rank"}, "rank 0: at least 1"),
+        ({"base_rank": 0, "generator": "factored"}, "base_rank 0: at least 1"),
+        ({"fresh": 0.0, "generator": "factored"}, "fresh 0.0: a share of more than 0 and at most 1"),
+        (
+            {"generator": "factored", "embedding": 9},
+            "embedding 9: an option of the additive, chunked, static and low-rank",
+        ),
+        ({"embedding_rate": 0.0}, "embedding_rate 0.0: more than 0, and finite"),
         ({"betta": 1.0}, "unknown option of PartialHypernetwork 'betta': did you mean 'beta'"),
         ({"freeze_depth": 0, "front": "front.pt"}, "front and freeze_depth 0 contradict each other"),
         ({"norm": "bach"}, "unknown norm 'bach': did you mean 'batch'"),
