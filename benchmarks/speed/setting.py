@@ -28,8 +28,9 @@ EPOCHS = 100  # of the stream that is multiplied out
 BACKBONE = "slim-resnet18"
 DEPTH = 2
 STRATEGIES: dict[str, tuple[str, dict[str, Any]]] = {
-    "partial-hypernetwork": ("PartialHypernetwork", {"freeze_depth": None}),
-    "full-hypernetwork": ("FullHypernetwork", {}),
+    "partial-hypernetwork": ("PartialHypernetwork", {"freeze_depth": None, "generator": "additive"}),
+    "full-hypernetwork": ("FullHypernetwork", {"generator": "additive"}),
+    "partial-hypernetwork factored": ("PartialHypernetwork", {"freeze_depth": None}),
     "partial-hypernetwork chunked": ("PartialHypernetwork", {"freeze_depth": None, "generator": "chunked"}),
     "latent-replay": ("LatentReplay", {"freeze_depth": None}),
     "naive": ("Naive", {}),

@@ -1,7 +1,8 @@
 """Times a training step, and measures its memory, against the number of earlier tasks, for every weight generator.
 
 Run `python benchmarks/speed/tasks.py --device cuda`; `--help` lists the options. One stream a generator: the experience
-after so many tasks is timed in all its epochs but the first, the ones between have a single step.
+after so many tasks is timed in all its epochs but the first. The ones between have a single epoch of as many steps as
+a timed one's last block: another number would be one more graph, whose memory would count.
 """
 
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from benchmarks.speed.setting import (
     reason,
     synthetic_stream,
 )
+from clhyper.engine.steps import STEPS_AHEAD
 from clhyper.evaluation.memory import PeakMemory
 
 
@@ -47,8 +49,10 @@ class Options:
 def measure(name: str, options: Options) -> None:
     """Prints the rows of one generator."""
     timed = set(options.earlier_tasks)
+    ahead = STEPS_AHEAD if options.device == "cuda" else 1
+    steps = options.images // options.batch_size % ahead or ahead
     stream = synthetic_stream(
-        [options.images if number in timed else options.batch_size for number in range(max(timed) + 1)]
+        [options.images if number in timed else steps * options.batch_size for number in range(max(timed) + 1)]
     )
     clock = EpochClock()
     strategy = make_strategy(

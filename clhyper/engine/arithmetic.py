@@ -46,6 +46,73 @@ def adamw(parameters: list[Tensor], *rest: Any, lr: float | Tensor, weight_decay
     return adam(parameters, *rest, lr=lr, weight_decay=0.0, **settings)
 
 
+def batch_norm(
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+) -> Any:
+    """Batch norm with statistics in two stages on a GPU: a program a channel would leave most of it idle."""
+    if not (training and _is_image_on_gpu(x, weight) and bias is not None):
+        return decomposed_batch_norm(x, weight, bias, running_mean, running_var, training, momentum, eps)
+    variances, means = torch.var_mean(_in_chunks(x), 1, correction=0)
+    of_means, mean = torch.var_mean(means, 0, correction=0)
+    variance = variances.mean(0) + of_means
+    if running_mean is not None and running_var is not None:
+        count = x.numel() // x.shape[1]
+        running_mean.copy_(running_mean + momentum * (mean - running_mean))
+        running_var.copy_(running_var + momentum * (variance * (count / (count - 1)) - running_var))
+    scale = torch.rsqrt(variance + eps)
+    assert weight is not None
+    out = (x - _by_channel(mean)) * _by_channel(scale * weight) + _by_channel(bias)
+    return out, mean, scale
+
+
+def batch_norm_backward(
+    gradient: Tensor,
+    x: Tensor,
+    weight: Tensor | None,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    mean: Tensor | None,
+    scale: Tensor | None,
+    training: bool,
+    eps: float,
+    output_mask: list[bool],
+) -> Any:
+    """Gradients of `batch_norm`."""
+    if not (training and _is_image_on_gpu(x, weight)):
+        how = (running_mean, running_var, mean, scale, training, eps, output_mask)
+        return decomposed_batch_norm_backward(gradient, x, weight, *how)
+    assert weight is not None
+    assert mean is not None
+    assert scale is not None
+    normed = (x - _by_channel(mean)) * _by_channel(scale)
+    of_weight, of_bias = (_in_chunks(given).sum(1).sum(0) for given in (gradient * normed, gradient))
+    count = x.numel() // x.shape[1]
+    of_x = gradient - _by_channel(of_bias / count) - normed * _by_channel(of_weight / count)
+    return of_x * _by_channel(scale * weight), of_weight, of_bias
+
+
+def _is_image_on_gpu(x: Tensor, weight: Tensor | None) -> bool:
+    return x.device.type == "cuda" and x.ndim == 4 and weight is not None
+
+
+def _by_channel(values: Tensor) -> Tensor:
+    return values[:, None, None]
+
+
+def _in_chunks(x: Tensor) -> Tensor:
+    """(batch, channels, height, width) to (chunks, pixels, channels): an image, or a part of one of 256 pixels."""
+    pixels = x.shape[2:].numel()
+    rows = 256 if pixels % 256 == 0 else pixels
+    return x.permute(0, 2, 3, 1).reshape(-1, rows, x.shape[1])
+
+
 def group_norm(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, n: int, channels: int, pixels: int, groups: int, eps: float
 ) -> Any:
@@ -88,7 +155,12 @@ def _is_instance_norm(x: Tensor, weight: Tensor | None, channels: int, groups: i
     return x.device.type == "cpu" and x.ndim == 4 and weight is not None and groups == channels
 
 
-decomposed_norm, decomposed_norm_backward = (
+decomposed_norm, decomposed_norm_backward, decomposed_batch_norm, decomposed_batch_norm_backward = (
     get_decompositions([operator])[operator.default]
-    for operator in (aten.native_group_norm, aten.native_group_norm_backward)
+    for operator in (
+        aten.native_group_norm,
+        aten.native_group_norm_backward,
+        aten.native_batch_norm,
+        aten.native_batch_norm_backward,
+    )
 )

@@ -13,7 +13,7 @@ from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from clhyper.data.batches import Block
-from clhyper.engine.lowering import DECOMPOSITIONS, loosen_views, merge_unfolded
+from clhyper.engine.lowering import DECOMPOSITIONS, loosen_views, merge_rearranged
 from clhyper.threads import process, turns
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ class Compiled:
 
     Args:
         prepare: (x, draws, *outside) to the prepared images or features; None if nothing is to prepare.
-        shape: Of the x that `prepare` takes; an epoch's last block may be shorter, and is prepared eagerly.
+        shape: Of the x that `prepare` takes; an epoch's last block may be shorter: it is filled up with black images
+            that no step takes, or, where they would be the most of it, prepared eagerly.
         step: (x, y, tasks, *drawn, *outside), which changes what is outside in place.
     """
 
@@ -41,13 +42,19 @@ class Compiled:
     def execute(self, block: Block, outside: list[Tensor], steps: "Steps") -> None:
         """Takes the block's steps; `steps` is the experience's loader."""
         with torch.no_grad():
-            if self.prepare is not None and block.x.shape == self.shape:
-                prepared = self.prepare(block.x, block.draws, *outside)
+            missing = self.shape[0] - len(block.x)
+            if self.prepare is not None and 0 <= missing <= len(block.x):
+                prepared = self.prepare(_filled(block.x, missing), _filled(block.draws, missing), *outside)
             else:
                 prepared = steps.prepare(block)
             for number in range(block.steps):
                 batch, drawn = block.step(number, prepared)
                 self.step(*batch, *drawn.values(), *outside)
+
+
+def _filled(rows: Tensor, missing: int) -> Tensor:
+    """Rows, and as many of zeros as are missing."""
+    return torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])]) if missing else rows
 
 
 def compile_steps(dry: "DryStep") -> Compiled:
@@ -100,7 +107,7 @@ def _traced(function: Callable[..., Tensor], tensors: list[Tensor]) -> fx.GraphM
         if node.op == "call_function" and str(node.target).startswith("profiler."):
             module.graph.erase_node(node)
     loosen_views(module.graph)
-    merge_unfolded(module.graph)
+    merge_rearranged(module.graph)
     module.recompile()
     return module
 

@@ -17,8 +17,8 @@ from clhyper.threads import turns
 if TYPE_CHECKING:
     from clhyper.engine.strategy import Strategy
 
-STEPS_WORTH_COMPILING = 2000
-"""steps an experience from which `auto` compiles: what a minute of compiling saves over a stream of 20 of them"""
+STEPS_WORTH_COMPILING = 4000
+"""steps an experience from which `auto` compiles: what a minute and a half saves over a stream of 20 of them"""
 _TRIED_STEPS = 3
 
 

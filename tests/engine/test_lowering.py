@@ -4,37 +4,46 @@ from torch.nn import functional as F
 
 from clhyper.engine import arithmetic, lowering
 
-CONVOLUTIONS = [
-    {"channels": 3, "kernel": 3, "stride": 1, "padding": 1, "side": 9},
-    {"channels": 8, "kernel": 3, "stride": 2, "padding": 1, "side": 8},
-    {"channels": 8, "kernel": 3, "stride": 2, "padding": 1, "side": 9},
-    {"channels": 4, "kernel": 1, "stride": 2, "padding": 0, "side": 8},
-    {"channels": 4, "kernel": 5, "stride": 3, "padding": 2, "side": 11},
-    {"channels": 1, "kernel": 2, "stride": 1, "padding": 0, "side": 5},
-]
+HOW = ([2, 2], [0, 0], [1, 1], False, [0, 0], 1)
 
 
-@pytest.mark.parametrize("shape", CONVOLUTIONS, ids=str)
-def test_a_convolution_as_a_matrix_product_has_its_values_and_gradients(shape, monkeypatch):
-    monkeypatch.setattr(lowering, "_serves", lambda *given: True)
+@pytest.mark.parametrize("side", [8, 9])
+def test_a_convolution_of_1x1_that_skips_pixels_is_a_product_with_its_values_and_gradients(side):
     torch.manual_seed(0)
-    x = torch.randn(3, shape["channels"], shape["side"], shape["side"], dtype=torch.double)
-    weight = torch.randn(6, shape["channels"], shape["kernel"], shape["kernel"], dtype=torch.double)
-    bias = torch.randn(6, dtype=torch.double)
-    how = ([shape["stride"]] * 2, [shape["padding"]] * 2, [1, 1], False, [0, 0], 1)
-    expected = F.conv2d(x, weight, bias, shape["stride"], shape["padding"])
-    assert torch.allclose(lowering.convolution(x, weight, bias, *how), expected, atol=1e-12)
+    x = torch.randn(3, lowering.FEWEST_SEEN, side, side - 1, dtype=torch.double)
+    weight, bias = torch.randn(6, lowering.FEWEST_SEEN, 1, 1, dtype=torch.double), torch.randn(6, dtype=torch.double)
+    expected = F.conv2d(x, weight, bias, 2)
+    assert torch.allclose(lowering.convolution(x, weight, bias, *HOW), expected, atol=1e-12)
     gradient = torch.randn_like(expected)
-    wanted = torch.ops.aten.convolution_backward(gradient, x, weight, [6], *how, [True] * 3)
-    made = lowering.convolution_backward(gradient, x, weight, [6], *how, [True] * 3)
+    wanted = torch.ops.aten.convolution_backward(gradient, x, weight, [6], *HOW, [True] * 3)
+    made = lowering.convolution_backward(gradient, x, weight, [6], *HOW, [True] * 3)
     for mine, reference in zip(made, wanted, strict=True):
         assert torch.allclose(mine, reference, atol=1e-12)
 
 
-def test_convolutions_that_are_no_matrix_product_stay_convolutions():
+def test_other_convolutions_on_a_cpu_stay_convolutions():
     x, weight = torch.randn(1, 2, 8, 8), torch.randn(2, 2, 3, 3)
     how = [[1, 1], [1, 1], [1, 1], False, [0, 0], 1]
-    assert lowering.convolution(x, weight, None, *how) is NotImplemented  # on a CPU
+    assert lowering.convolution(x, weight, None, *how) is NotImplemented
+    assert lowering.convolution_backward(x, x, weight, None, *how, [True] * 3) is NotImplemented
+
+
+@pytest.mark.parametrize("side", [4, 32])
+def test_batch_norm_in_two_stages_has_its_values_and_gradients(side, monkeypatch):
+    monkeypatch.setattr(arithmetic, "_is_image_on_gpu", lambda *given: True)
+    torch.manual_seed(0)
+    x = 3 + 2 * torch.randn(4, 6, side, side, dtype=torch.double).to(memory_format=torch.channels_last)
+    weight, bias, gradient = torch.randn(6).double(), torch.randn(6).double(), torch.randn_like(x)
+    ways = []
+    for forward, backward in (
+        (torch.native_batch_norm, torch.ops.aten.native_batch_norm_backward),
+        (arithmetic.batch_norm, arithmetic.batch_norm_backward),
+    ):
+        running = torch.zeros(6).double(), torch.ones(6).double()
+        out, *saved = forward(x, weight, bias, *running, True, 0.1, 1e-5)
+        made = backward(gradient, x, weight, *running, *saved, True, 1e-5, [True] * 3)
+        ways.append((out, *saved, *running, *made))
+    assert all(torch.allclose(one, other, atol=1e-10) for one, other in zip(*ways, strict=True))
 
 
 @pytest.mark.parametrize("groups", [6, 3])
