@@ -20,6 +20,18 @@ OptimizerName = Literal["adam", "adamw", "sgd"]
 Loading = Literal["auto", "device", "loader"]
 EngineName = Literal["auto", "eager", "captured", "compiled"]
 
+CORRUPTIONS: dict[str, float | None] = {
+    "none": None,
+    "solarize": 0.5,
+    "blur": 0.9,
+    "autocontrast": None,
+    "grayscale": None,
+}
+"""Names of corruptions; for those that have a parameter its default: a threshold, and a deviation in pixels."""
+PAPER_CORRUPTIONS = ("none", "solarize", "blur", "autocontrast+grayscale+blur:0.65")
+"""The sequence of Hemati et al. 2023; its last deviation is drawn from 0.6 to 0.7 there, and fixed here (ours)."""
+_LARGEST = {"solarize": 1.0, "blur": 10.0}
+
 OptionsT = TypeVar("OptionsT")
 
 
@@ -48,6 +60,18 @@ class StreamOptions:
     experience 0 as it is) or rotated (experience i of n by i/n of --max-angle); none: the classes are dealt"""
     max_angle: float = 180.0
     """degrees over which a rotated stream is spread, counter-clockwise"""
+    corrupt: tuple[str, ...] = ()
+    """how images of experience 0, 1, ... are corrupted, in training and test alike, and over again if there are more:
+    none, solarize, blur, autocontrast, grayscale, several joined as in grayscale+blur, with a threshold (solarize:0.5)
+    or a deviation in pixels (blur:0.9); paper: none, solarize, blur, autocontrast+grayscale+blur:0.65"""
+    classes_each: int | None = None
+    """classes that each experience has, further ones are left out; with a variant they are dealt over and over, so
+    that each comes again in other domains; without it, equal shares, or with a variant all classes"""
+    alike: float | None = None
+    """how alike experiences are, from 0 (as different as can be found) to 1 (as alike as can be found): which classes
+    come together is chosen by the similarity of their training images, instead of by --class-order"""
+    images_each: int | None = None
+    """training images of each experience at most, as many of one class as of another; without it, all"""
     backbone: str = "slim-resnet18"
     """network that every strategy trains; `clhyper list` has the names"""
 
@@ -61,6 +85,20 @@ class StreamOptions:
         )
         require(self.image_size is None or self.image_size >= 1, f"image_size {self.image_size}: at least 1 pixel")
         require(0 < self.max_angle <= 360, f"max_angle {self.max_angle}: more than 0 and at most 360 degrees")
+        for name in self.corruptions:
+            corruption_steps(name)
+        for name in ("classes_each", "images_each"):
+            value = getattr(self, name)
+            require(value is None or value >= 1, f"{name} {value}: at least 1")
+        require(self.alike is None or 0 <= self.alike <= 1, f"alike {self.alike}: a share from 0 to 1")
+        require(
+            self.alike is None or not self.class_order,
+            "alike and class_order contradict each other: give one of them",
+        )
+        require(
+            self.alike is None or self.variant == "none",
+            f"alike {self.alike} and variant {self.variant} contradict each other: in a variant all classes come again",
+        )
         require(
             self.variant == "rotated" or self.max_angle == StreamOptions.max_angle,
             f"max_angle {self.max_angle}: variant {self.variant} turns no image, --variant rotated does",
@@ -70,6 +108,39 @@ class StreamOptions:
             f"augmentation {self.augmentation} and variant permuted contradict each other, since neighbours among"
             " permuted pixels mean nothing: add --augmentation none",
         )
+
+    @property
+    def corruptions(self) -> tuple[str, ...]:
+        """`corrupt` with `paper` spelled out."""
+        return tuple(name for given in self.corrupt for name in (PAPER_CORRUPTIONS if given == "paper" else (given,)))
+
+
+def corruption_steps(name: str) -> list[tuple[str, float] | tuple[str]]:
+    """The steps of a corruption, each with its parameter if it has one: `grayscale+blur` is grayscale, then blur 0.9.
+
+    Raises `UserError` for an unknown name, or a parameter that isn't right.
+    """
+    steps: list[tuple[str, float] | tuple[str]] = []
+    for step in name.split("+"):
+        kind, _, given = step.partition(":")
+        if kind not in CORRUPTIONS:
+            raise unknown("corruption", kind, (*CORRUPTIONS, "paper"))
+        value = CORRUPTIONS[kind]
+        if value is None:
+            require(kind == step, f"corrupt {name}: {kind} takes no number")
+            steps += [(kind,)] if kind != "none" else []
+            continue
+        if kind != step:
+            try:
+                value = float(given)
+            except ValueError:
+                value = math.nan
+            require(
+                0 < value <= _LARGEST[kind],
+                f"corrupt {name}: {kind}:NUMBER with a number above 0 and at most {_LARGEST[kind]:g} is right",
+            )
+        steps.append((kind, value))
+    return steps
 
 
 @dataclass(frozen=True, kw_only=True)

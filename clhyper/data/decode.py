@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from clhyper.errors import UserError, require
 
-__all__ = ["check_alike", "hash_files", "hash_tree", "number_classes", "resize", "share_of_each_class"]
+__all__ = ["balanced", "check_alike", "hash_files", "hash_tree", "number_classes", "resize", "share_of_each_class"]
 
 RESIZED_AT_ONCE = 2**24
 """numbers of the source images that are resized in one call: 64 MiB as float32"""
@@ -48,7 +48,7 @@ def resize(images: np.ndarray, size: int | None) -> np.ndarray:
     resized = np.empty((*images.shape[:2], size, size), dtype=np.uint8)
     step = max(1, RESIZED_AT_ONCE // images[0].size)
     for start in range(0, len(images), step):
-        batch = torch.from_numpy(np.ascontiguousarray(images[start : start + step])).float()
+        batch = torch.from_numpy(np.array(images[start : start + step])).float()  # a copy: files are read-only
         batch = F.interpolate(batch, size=(size, size), mode="bilinear", antialias=True)
         resized[start : start + step] = batch.round_().clamp_(0, 255).to(torch.uint8).numpy()
     return resized
@@ -96,3 +96,16 @@ def share_of_each_class(labels: np.ndarray, share: float, option: str) -> tuple[
         apart.append(rows[: min(max(1, round(share * len(rows))), len(rows) - 1)])
     chosen = np.sort(np.concatenate(apart))
     return np.setdiff1d(np.arange(len(labels)), chosen), chosen
+
+
+def balanced(labels: np.ndarray, most: int) -> np.ndarray:
+    """At most so many positions in `labels`, in order: as many of one class as of another, as far as they go.
+
+    Drawn with a fixed seed; fewer are among those that more would be.
+    """
+    shuffled = np.random.default_rng(_SHARE_SEED).permutation(len(labels))
+    rank = np.empty(len(labels), dtype=np.int64)
+    for label in np.unique(labels):
+        of_class = shuffled[labels[shuffled] == label]
+        rank[of_class] = np.arange(len(of_class))
+    return np.sort(shuffled[np.argsort(rank[shuffled], kind="stable")[:most]])

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clhyper.data.corruptions import corruption
 from clhyper.options import StreamOptions
 
 __all__ = ["Domain", "Permutation", "Rotation", "Transform", "domain_of", "in_domain"]
@@ -25,12 +26,17 @@ ROTATED_AT_ONCE = 2**22
 
 
 def domain_of(experience: int, options: StreamOptions) -> Domain:
-    """The domain of one experience of a stream: the images as they are, and in it, for experience 0."""
+    """The domain of one experience of a stream: corrupted first, then brought into the stream's variant.
+
+    A variant leaves experience 0 as it is.
+    """
+    names = options.corruptions
+    corrupted: Domain = corruption(names[experience % len(names)]) if names else ()
     if options.variant == "none" or experience == 0:
-        return ()
+        return corrupted
     if options.variant == "permuted":
-        return (Permutation((options.order_seed or 0, experience)),)
-    return (Rotation(experience * options.max_angle / options.experiences),)
+        return (*corrupted, Permutation((options.order_seed or 0, experience)))
+    return (*corrupted, Rotation(experience * options.max_angle / options.experiences))
 
 
 def in_domain(domain: Domain, x: Tensor) -> Tensor:

@@ -1,6 +1,8 @@
 """Image sources by name; and the digits, which install with the dependencies."""
 
 import hashlib
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from clhyper.data.images import ImageSet
 from clhyper.data.npz_source import npz
 from clhyper.data.parquet_source import parquet
 from clhyper.data.tiny_imagenet_source import tiny_imagenet
+from clhyper.errors import require, unknown
 
 __all__ = [
     "cifar10",
@@ -20,6 +23,7 @@ __all__ = [
     "digits",
     "folder",
     "idx",
+    "named",
     "npz",
     "parquet",
     "tiny_imagenet",
@@ -51,3 +55,33 @@ def digits(image_size: int | None = None) -> ImageSet:
 
     content = hashlib.blake2b(images.tobytes() + labels.tobytes(), digest_size=16).hexdigest()
     return cached("digits", {"source": "digits", "content": content, "image_size": image_size}, build)
+
+
+_NAMED: dict[str, Callable[[Path | None, int | None], ImageSet]] = {
+    "cifar10": cifar10,
+    "cifar100": cifar100,
+    "digits": lambda data, image_size: digits(image_size),
+    "fashion": lambda data, image_size: torchvision_idx("FashionMNIST", data, image_size),
+    "mnist": lambda data, image_size: torchvision_idx("MNIST", data, image_size),
+    "tiny-imagenet": tiny_imagenet,
+}
+
+
+def named(text: str, image_size: int | None = None) -> ImageSet:
+    """The source that a text names: `cifar10`, or `cifar10=DIR` for files that are there, or a path.
+
+    A path is an .npz file, or a folder of Parquet files, of idx files, or with a folder of images for each class.
+    Raises `UserError` for a name that there isn't, or as the source does.
+    """
+    name, _, data = text.partition("=")
+    if name in _NAMED:
+        require(not data or name != "digits", f"source {text}: digits install with the dependencies; leave {data} out")
+        return _NAMED[name](Path(data) if data else None, image_size)
+    path = Path(text)
+    if not path.exists():
+        raise unknown("source, and no file or folder,", text, _NAMED)
+    if path.is_file():
+        return npz(path, image_size)
+    if any(path.rglob("*.parquet")):
+        return parquet(path, image_size)
+    return idx(path, image_size) if any(path.glob("*-images-idx3-ubyte*")) else folder(path, image_size)

@@ -56,10 +56,11 @@ def pretrain(
     where = torch.device(device)
     require(where.type != "cuda" or torch.cuda.is_available(), f"device {device}: no CUDA device here, use cpu")
     try:
-        dealt = {**(benchmark_options or {}), "experiences": 1, "class_order": tuple(classes)}
+        dealt = {**(benchmark_options or {}), "experiences": 1, "class_order": tuple(classes), "classes_each": None}
         stream = find("benchmark", benchmark).load()(**dealt)
     except UserError as error:
         raise UserError(str(error).replace("class_order", "classes")) from None
+    require(len(stream.train_stream) == 1, f"{benchmark}: pretrain takes streams that can be a single experience")
     with seeded(seed, 0):
         backbone = stream.backbone()
     accuracy = AccuracyMatrix(stream.eval_stream)
