@@ -3,12 +3,13 @@
 from importlib import metadata
 from typing import Any
 
-__all__ = ["AccuracyMatrix", "CostMeter", "UserError", "compare", "load", "load_exported", "trained"]
+__all__ = ["AccuracyMatrix", "CostMeter", "TaskInference", "UserError", "compare", "load", "load_exported", "trained"]
 __version__ = metadata.version("clhyper")
 
 _HOMES = {
     "AccuracyMatrix": "clhyper.evaluation",
     "CostMeter": "clhyper.evaluation",
+    "TaskInference": "clhyper.evaluation",
     "UserError": "clhyper.errors",
     "compare": "clhyper.runs.compare",
     "load": "clhyper.runs.results",

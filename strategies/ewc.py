@@ -139,15 +139,8 @@ class EWC(Naive):
         """The experience's images once in batches, not augmented, as the front's features; with labels and tasks."""
         images, size = images_of(self.experience), self.train_mb_size
         tasks = list(classes_by_task(self.experience))
-        features = (
-            self.model.features(images.preparation.normalise(self.read(images, rows)))
-            for rows in torch.arange(len(images.labels)).split(size)
-        )
-        batches = getattr(self.dataloader, "batches", None)
-        if batches is not None and batches.are_features and not batches.views:
-            features = batches.x.in_order(size)
         y, of = images.labels.to(self.device).split(size), images.tasks.to(self.device).split(size)
-        for x, labels, task_ids in zip(features, y, of, strict=True):
+        for x, labels, task_ids in zip(self.supply.features_in_order(images, size), y, of, strict=True):
             yield x, labels, tasks[0] if len(tasks) == 1 else task_ids
 
     def state(self) -> dict[str, Any]:

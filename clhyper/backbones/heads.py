@@ -3,7 +3,7 @@
 import copy
 import itertools
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from clhyper.backbones.base import Backbone, split
 from clhyper.backbones.head_stack import HeadStack
 from clhyper.backbones.model import SplitModel, by_task
+from clhyper.backbones.together import together
 
 
 class HeadedModel(SplitModel):
@@ -73,6 +74,10 @@ class HeadedModel(SplitModel):
             return by_task(hidden, tasks, lambda rows, task: self.masked(self.heads[str(task)](rows), task))
         return self.stack.own(self.stack(hidden), tasks)
 
+    def _of_every_task(self, features: Tensor, tasks: Sequence[int]) -> Tensor:
+        heads = [self.heads[str(task)] for task in tasks]
+        return together(heads[0], [dict(head.named_parameters()) for head in heads], self.body(features))
+
     def plain_back(self, task: int) -> nn.Sequential:
         return nn.Sequential(OrderedDict([*self.body.named_children(), ("classifier", self.heads[str(task)])]))
 
@@ -108,6 +113,10 @@ class SeparateModel(SplitModel):
 
     def back(self, features: Tensor, tasks: Tensor | int) -> Tensor:
         return by_task(features, tasks, lambda rows, task: self.masked(self.backs[str(task)](rows), task))
+
+    def _of_every_task(self, features: Tensor, tasks: Sequence[int]) -> Tensor:
+        backs = [self.backs[str(task)] for task in tasks]
+        return together(backs[0], [back.state_dict() for back in backs], features)
 
     def plain_back(self, task: int) -> nn.Sequential:
         back: Any = self.backs[str(task)]

@@ -3,7 +3,7 @@
 import copy
 from abc import abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -107,6 +107,20 @@ class SplitModel(MultiTaskModule):
     @abstractmethod
     def back(self, features: Tensor, tasks: Tensor | int) -> Tensor:
         """Logits (batch, classes) from the front's features and tasks (batch,), or one task for all."""
+
+    def every_task(self, features: Tensor, tasks: Sequence[int]) -> Tensor:
+        """Logits (tasks, batch, classes) of several tasks' networks for the same features, for use in evaluation mode.
+
+        They are `back`'s but for rounding: all networks are applied at once. A class that a task lacks has -inf.
+        """
+        outputs = self._of_every_task(features, tasks)
+        return torch.stack([self.masked(logits, task) for logits, task in zip(outputs, tasks, strict=True)])
+
+    def _of_every_task(self, features: Tensor, tasks: Sequence[int]) -> Tensor:
+        """(tasks, batch, outputs), outputs that are none of the task's classes included; here one task by one."""
+        outputs = [self.back(features, task) for task in tasks]
+        width = max(logits.shape[1] for logits in outputs)
+        return torch.stack([F.pad(logits, (0, width - logits.shape[1])) for logits in outputs])
 
     def masked(self, logits: Tensor, task: int) -> Tensor:
         """Outputs that are none of the task's classes are -inf."""

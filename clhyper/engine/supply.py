@@ -102,6 +102,17 @@ class Supply:
         with self.strategy.apart("loading"):
             return self._whole(images) if rows is None else images.x(rows).to(self.device)
 
+    def features_in_order(self, images: Any, size: int) -> Iterator[Tensor]:
+        """What the front makes of the images of the experience that is being trained on, not augmented, in order."""
+        batches = getattr(self.strategy.dataloader, "batches", None)
+        if batches is None or batches.views:
+            x = (self.strategy.read(images, rows) for rows in torch.arange(len(images.labels)).split(size))
+        else:
+            x = batches.x.in_order(size)
+            if batches.are_features:
+                return x
+        return (self.strategy.model.features(images.preparation.normalise(rows)) for rows in x)
+
     def release(self) -> None:
         """Lets go of the training images, as an experience ends."""
         self._training = None

@@ -3,5 +3,6 @@
 from clhyper.evaluation.accuracy import AccuracyMatrix
 from clhyper.evaluation.cost import COSTS, CostMeter
 from clhyper.evaluation.metrics import all_metrics
+from clhyper.evaluation.task_inference import TaskInference
 
-__all__ = ["COSTS", "AccuracyMatrix", "CostMeter", "all_metrics"]
+__all__ = ["COSTS", "AccuracyMatrix", "CostMeter", "TaskInference", "all_metrics"]

@@ -204,7 +204,8 @@ class CostMeter(SupervisedPlugin):
             shared = f"up to {lanes} runs shared the process, and what each took can't be told apart"
             measured |= dict.fromkeys(("train_joules", *_PEAKS), (None, shared))
         if hasattr(strategy, "kept_tensors"):
-            measured["bytes_kept"] = (tensor_bytes(strategy.kept_tensors()), None)
+            keepers = [strategy, *(plugin for plugin in strategy.plugins if hasattr(type(plugin), "kept_tensors"))]
+            measured["bytes_kept"] = (sum(tensor_bytes(keeper.kept_tensors()) for keeper in keepers), None)
         else:
             measured["bytes_kept"] = (None, f"{type(strategy).__name__} doesn't say what it keeps")
         for name, (value, reason) in measured.items():

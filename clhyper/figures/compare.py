@@ -18,6 +18,18 @@ _WORDS = {
         "learning accuracy",
     ),
 }  # fmt: skip
+_WORDS |= {
+    f"{measure}_by_{method}": (
+        f"{does} by {method} {{}} points better than",
+        f"{does} by {method} {{}} points worse than",
+        f"{subject} by {method}",
+    )
+    for measure, does, subject in (
+        ("class_incremental_accuracy", "tells all classes apart", "class-incremental accuracy"),
+        ("task_inference_accuracy", "infers the task", "task-inference accuracy"),
+    )
+    for method in ("entropy", "features")
+}
 
 
 def sentence(comparison: Comparison) -> str:

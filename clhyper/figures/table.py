@@ -30,7 +30,8 @@ from clhyper.runs.results import CHOICES
 __all__ = ["Column", "columns_of", "show", "summarise", "to_csv", "to_markdown"]
 
 DROPPED_FIRST = (
-    *("front norm", "engine", "device", "epochs", "FWT %", "BWT %", "learning accuracy %"),
+    *("front norm", "engine", "device", "epochs", "task by entropy %", "task by features %", "FWT %", "BWT %"),
+    *("class incremental by entropy %", "class incremental by features %", "learning accuracy %"),
     *("seconds", "bytes kept", "train MACs", "class order", "front", "norm"),
 )
 """What a narrow terminal does without, in this order."""
@@ -163,6 +164,10 @@ def columns_of(setting: Setting) -> tuple[list[Column], list[str]]:
         ("learning_accuracy", "learning accuracy %"),
         ("bwt", "BWT %"),
         ("fwt", "FWT %"),
+        ("class_incremental_accuracy_by_entropy", "class incremental by entropy %"),
+        ("class_incremental_accuracy_by_features", "class incremental by features %"),
+        ("task_inference_accuracy_by_entropy", "task by entropy %"),
+        ("task_inference_accuracy_by_features", "task by features %"),
     ):
         pairs = zip(rows[name], rows[f"{name}_interval"], strict=True)
         _add(columns, rows, name, header, [human_fraction(*pair, signed=name in ("bwt", "fwt")) for pair in pairs])

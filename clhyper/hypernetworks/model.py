@@ -1,7 +1,7 @@
 """A network whose back is generated: once a batch, once a task in evaluation."""
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from clhyper.backbones.model import SplitModel, by_task
+from clhyper.backbones.together import together
 from clhyper.errors import require
 from clhyper.hypernetworks.base import Hypernetwork, Weights
 
@@ -93,8 +94,13 @@ class GeneratedModel(SplitModel):
         return by_task(features, tasks, self._back_of)
 
     def _back_of(self, features: Tensor, task: int) -> Tensor:
-        tensors = {**self.weights(task), **self._statistics_of(task)}
-        return self.masked(functional_call(self._skeleton[0], tensors, (features,)), task)
+        return self.masked(functional_call(self._skeleton[0], self._tensors_of(task), (features,)), task)
+
+    def _of_every_task(self, features: Tensor, tasks: Sequence[int]) -> Tensor:
+        return together(self._skeleton[0], [self._tensors_of(task) for task in tasks], features)
+
+    def _tensors_of(self, task: int) -> Weights:
+        return {**self.weights(task), **self._statistics_of(task)}
 
     def _statistics_of(self, task: int) -> Weights:
         statistics = self.statistics[self._number[task]]

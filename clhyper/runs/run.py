@@ -5,6 +5,7 @@ import platform
 import time
 import traceback
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from clhyper.engine.front import digest, load_front
 from clhyper.engine.host_memory import keep_freed_memory
 from clhyper.engine.seeds import seed_everything_else, seeded
 from clhyper.errors import RunError, UserError, require
-from clhyper.evaluation import AccuracyMatrix, CostMeter
+from clhyper.evaluation import AccuracyMatrix, CostMeter, TaskInference
 from clhyper.registry import find
 from clhyper.runs.config import RunConfig
 from clhyper.runs.files import read_json
@@ -151,7 +152,8 @@ def _train(
 ) -> dict[str, float | None]:
     device = torch.device(config.device)
     accuracy = AccuracyMatrix(stream.eval_stream)
-    plugins: list[Any] = [accuracy, cost]
+    inference = TaskInference(stream.eval_stream)
+    plugins: list[Any] = [inference, accuracy, cost]
     learner = find("strategy", config.strategy).load()
     units = [list(stream.train_stream)] if learner.offline else list(stream.train_stream)
     if report:
@@ -190,6 +192,8 @@ def _train(
         try:
             for part, owner in (("strategy", strategy), ("accuracy", accuracy), ("cost", cost)):
                 owner.restore(saved[part])
+            if "inference" in saved:  # earlier versions took none
+                inference.restore(saved["inference"])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:  # tensors of other names or shapes
             if is_out_of_memory(error):
                 raise
@@ -207,6 +211,7 @@ def _train(
                 "strategy": strategy.state(),
                 "accuracy": accuracy.state(),
                 "cost": cost.state(),
+                "inference": inference.state(),
                 "data": stream.images.fingerprint,
                 "front": strategy.front_source,
                 "front_digest": front_digest,
@@ -220,7 +225,7 @@ def _train(
         )
     strategy.engine.close()
     measure_use(strategy, stream, cost)
-    measured = accuracy.measured()
+    measured = accuracy.measured() | inference.measured()
     total = cost.total()
     reasons = {name: reason for name, (_, reason) in measured.items() if reason} | total.pop("reasons")
     metrics = {name: value for name, (value, _) in measured.items()}
@@ -230,6 +235,7 @@ def _train(
             "cost": {**total, "loading_seconds": loading_seconds + total["loading_seconds"]},
             "reasons": reasons,
             "evaluated_on": stream.evaluated_on,
+            "similarity": stream.similarity(),
             "data": stream.images.fingerprint,
             "front": strategy.front_source,
             "front_digest": front_digest,
@@ -284,10 +290,11 @@ def _evaluator(loggers: tuple[str, ...], folder: Path) -> Any:
 
 
 def environment(device: torch.device) -> dict[str, Any]:
-    """What the run ran on: versions, processor and device."""
+    """What the run ran on, and when: day, versions, processor and device."""
     from importlib.metadata import version
 
     return {
+        "date": date.today().isoformat(),
         "clhyper": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,

@@ -11,6 +11,8 @@ from clhyper.errors import UserError
 from clhyper.evaluation import COSTS, AccuracyMatrix, CostMeter
 from strategies import Joint, LatentReplay, Naive, PartialHypernetwork, Separate
 
+PUBLISHED = {"freeze_depth": 1, "generator": "additive"}
+
 BATCH = 64
 # The multilayer perceptron on the digits: 64 pixels, two hidden layers of 256 units, two classes an experience.
 FIRST, SECOND, HEAD = 64 * 256, 256 * 256, 256 * 2
@@ -99,7 +101,7 @@ DRIFT_BUT_TASKS = OF_TASK_ROWS + AMONG_CHANNELS + MEAN_OF_CHANNELS
 
 
 def test_a_partial_hypernetwork_counts_generation_drift_and_snapshot(stream):
-    _, meter = trained(PartialHypernetwork, stream, 3, freeze_depth=1)
+    _, meter = trained(PartialHypernetwork, stream, 3, **PUBLISHED)
     steps = [2 * (images(stream, number) // BATCH) for number in range(3)]
     first = BATCH * (2 * FIRST + 3 * SECOND + 3 * HEAD) + GENERATION
     assert macs(meter)[0] == steps[0] * first
@@ -112,8 +114,8 @@ def test_a_partial_hypernetwork_counts_generation_drift_and_snapshot(stream):
 
 
 def test_a_sample_of_earlier_tasks_costs_as_many_tasks_as_it_draws_and_no_padding(stream):
-    _, all_tasks = trained(PartialHypernetwork, stream, 3, freeze_depth=1)
-    _, one = trained(PartialHypernetwork, stream, 3, freeze_depth=1, drift_tasks=1)
+    _, all_tasks = trained(PartialHypernetwork, stream, 3, **PUBLISHED)
+    _, one = trained(PartialHypernetwork, stream, 3, **PUBLISHED, drift_tasks=1)
     steps = 2 * (images(stream, 2) // BATCH)
     assert macs(all_tasks)[2] - macs(one)[2] == steps * (CAPACITY - 1) * OF_A_TASK
 
@@ -166,7 +168,7 @@ def test_evaluation_is_no_part_of_training(stream):
 def test_training_that_breaks_off_leaves_no_counter_behind():
     labelled = SplitDigits(backbone="mlp", task_labels=False)
     meter = CostMeter()
-    strategy = PartialHypernetwork(labelled.backbone(), epochs=1, plugins=[meter], freeze_depth=1)
+    strategy = PartialHypernetwork(labelled.backbone(), epochs=1, plugins=[meter], **PUBLISHED)
     strategy.train(labelled.train_stream[0])
     with pytest.raises(UserError):
         strategy.train(labelled.train_stream[1])
@@ -191,7 +193,7 @@ def test_what_an_experience_trained_is_told_from_what_it_held_fixed(stream):
 
 
 def test_generated_and_own_parameters_of_a_partial_hypernetwork_are_told_apart(stream):
-    strategy, meter = trained(PartialHypernetwork, stream, freeze_depth=1)
+    strategy, meter = trained(PartialHypernetwork, stream, **PUBLISHED)
     assert meter.records[-1]["generated_parameters"] == SECOND + 256 + HEAD + 2
     earlier = 32 + 256 + 2
     assert meter.records[-1]["frozen_parameters"] == FIRST + 256 + earlier
@@ -212,7 +214,7 @@ def test_separate_backs_keep_a_whole_back_a_task(stream):
     kept = [record["bytes_kept"] for record in meter.records]
     back = 4 * (SECOND + 256 + HEAD + 2)
     assert kept[1] - kept[0] == kept[2] - kept[1] == back
-    _, meter = trained(PartialHypernetwork, stream, 3, freeze_depth=1)
+    _, meter = trained(PartialHypernetwork, stream, 3, **PUBLISHED)
     kept = [record["bytes_kept"] for record in meter.records]
     assert kept[1] - kept[0] == kept[2] - kept[1] == 4 * (32 + 256 + 2)
 
@@ -222,7 +224,7 @@ def test_statistics_a_task_are_counted_among_the_bytes_of_one_more_task():
     x = torch.zeros(8, 1, 8, 8)
     sizes = {}
     for norm in ("batch", "instance"):
-        strategy, meter = trained(PartialHypernetwork, stream, freeze_depth=1, norm=norm, epochs=1)
+        strategy, meter = trained(PartialHypernetwork, stream, **PUBLISHED, norm=norm, epochs=1)
         meter.measure_use(strategy, x, 1)
         sizes[norm] = meter.total()["bytes_per_task"]
         assert sizes[norm] == meter.records[1]["bytes_kept"] - meter.records[0]["bytes_kept"]
@@ -256,7 +258,7 @@ def test_seconds_are_positive_and_about_those_that_passed(stream):
 
 
 def test_measuring_use_leaves_the_model_and_its_mode_as_they_were(stream):
-    strategy, meter = trained(PartialHypernetwork, stream, freeze_depth=1)
+    strategy, meter = trained(PartialHypernetwork, stream, **PUBLISHED)
     strategy.model.train()
     before = {name: tensor.clone() for name, tensor in strategy.model.state_dict().items()}
     meter.measure_use(strategy, torch.zeros(8, 1, 8, 8), 0)

@@ -4,6 +4,8 @@ from typing import Any
 
 import pandas as pd
 
+from clhyper.runs.results import INFERRED
+
 COST = {
     "train_macs": 2e12,
     "train_seconds": 90.0,
@@ -42,6 +44,7 @@ SHARED = {
     "bwt": -0.1,
     "fwt": float("nan"),
     "learning_accuracy": 0.85,
+    **dict.fromkeys(INFERRED, float("nan")),
 }
 
 

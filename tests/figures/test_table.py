@@ -194,3 +194,22 @@ def test_a_front_or_norm_that_finds_no_room_as_a_column_is_said_in_words() -> No
     rows = [run("naive", 1, 0, **variant, front="none"), run("naive", 2, 0, **variant), run("joint", None, 0)]
     text = " ".join(printed(frame(*rows), width=80).split())
     assert "front none: naive k=1; front pretrained: naive k=2, joint" in text
+
+
+def test_accuracies_without_a_told_task_have_columns_where_they_were_measured(tmp_path: Path) -> None:
+    measured = {
+        "class_incremental_accuracy_by_entropy": 0.412,
+        "class_incremental_accuracy_by_features": 0.633,
+        "task_inference_accuracy_by_entropy": 0.523,
+    }
+    runs = frame(run("naive", 1, 0, **measured), run("joint", None, 0))
+    to_markdown(summarise(runs), tmp_path / "table.md")
+    header, _, bound, naive = [line for line in (tmp_path / "table.md").read_text().splitlines() if line[:1] == "|"][:4]
+    if "joint" in naive:
+        bound, naive = naive, bound
+    cells = dict(zip(header.split(" | "), naive.split(" | "), strict=True))
+    assert cells["class incremental by entropy %"] == "41.2"
+    assert cells["class incremental by features %"] == "63.3"
+    assert cells["task by entropy %"] == "52.3"
+    assert "task by features" not in header
+    assert "incremental" not in printed(study())

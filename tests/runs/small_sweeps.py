@@ -166,6 +166,7 @@ def numbers(folder: Path) -> dict[str, Any]:
         "total": {name: result["cost"][name] for name in counted if name in result["cost"]},
         "strategy": plain(checkpoint["strategy"]),
         "accuracy": checkpoint["accuracy"],
+        "inference": plain(checkpoint["inference"]),
     }
 
 
