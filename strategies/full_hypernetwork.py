@@ -1,7 +1,7 @@
 """Full hypernetwork: every layer of the network is generated for each task; a partial hypernetwork at depth 0.
 
-Source: von Oswald et al., "Continual learning with hypernetworks", ICLR 2020: `--generator chunked`. By default the
-additive generator of Hemati et al., "Partial Hypernetworks for Continual Learning", CoLLAs 2023.
+Source: von Oswald et al., "Continual learning with hypernetworks", ICLR 2020: `--generator chunked`; and Hemati et al.,
+"Partial Hypernetworks for Continual Learning", CoLLAs 2023: `--generator additive`. The default generator is ours.
 """
 
 from dataclasses import dataclass

@@ -1,12 +1,11 @@
 """Partial hypernetwork: freeze the first layers, let a hypernetwork generate the rest for each task.
 
 Source: Hemati, Lomonaco, Bacciu and Borth, "Partial Hypernetworks for Continual Learning", CoLLAs 2023,
-arXiv 2306.10724. The regulariser is von Oswald et al., "Continual learning with hypernetworks", ICLR 2020, and so is
-the chunked generator.
+arXiv 2306.10724: `--generator additive`. The regulariser is von Oswald et al., "Continual learning with hypernetworks",
+ICLR 2020, and so is `--generator chunked`. The default generator, which learns what the published one doesn't, is ours.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
@@ -34,30 +33,33 @@ class HypernetworkOptions(TrainingOptions):
 
     norm: Norm = "instance"
     """normalisation of the generated back; batch keeps running statistics a task"""
-    beta: float = 0.5
-    """weight of the drift, averaged over earlier tasks"""
-    lookahead: bool = True
-    """take the drift where the step on the new task alone would lead, in place of where the weights are"""
+    beta: float | None = None
+    """weight of the drift, averaged over earlier tasks; without it, 0.1 for factored and low-rank generators, 0.5 for
+    the others"""
+    lookahead: bool | None = None
+    """take the drift where the step on the new task alone would lead, in place of where the weights are; without it,
+    factored and low-rank generators don't, and the others do, as published"""
     drift_tasks: int | None = None
     """number of earlier tasks, drawn each step, that the drift is averaged over; without it, all of them"""
     copy_embedding: bool | None = None
     """start a new task's embedding as a copy of the one before; without it, additive and chunked generators do, as
     published, and the others start anew"""
-    generator: Literal["additive", "chunked", "static", "low-rank", "factored"] = "additive"
-    """what generates the weights: kernel by kernel (Hemati et al.), chunk by chunk (von Oswald et al.), tile by tile
-    (Ha et al.), or a low-rank change to a base that the first task trains, from a small embedding or factor by factor
-    (ours)"""
+    generator: Literal["factored", "low-rank", "additive", "chunked", "static"] = "factored"
+    """what generates the weights: a low-rank change to a base that the first task trains, factor by factor, or from a
+    small embedding (both ours); kernel by kernel (Hemati et al.); chunk by chunk (von Oswald et al.); tile by tile (Ha
+    et al.)"""
     embedding: int = field(default=32, metadata={"generator": ("additive", "chunked", "static", "low-rank")})
     """size of a task's embedding, or of a tile's in the static generator"""
-    rank: int = field(default=64, metadata={"generator": ("low-rank", "factored")})
+    rank: int = field(default=56, metadata={"generator": ("low-rank", "factored")})
     """low-rank and factored generators: rank of a task's change to the base"""
     base_rank: int | None = field(default=None, metadata={"generator": ("low-rank", "factored")})
     """low-rank and factored generators: rank of the base itself, for a hypernetwork below the size of one back; without
     it, any kernels"""
     fresh: float = field(default=0.25, metadata={"generator": ("factored",)})
     """factored generator: share of the factors, the least used, that a new task starts with"""
-    embedding_rate: float = 1.0
-    """learning rate of a task's own parameters, its embedding and its row of tables, in units of --learning-rate"""
+    embedding_rate: float | None = None
+    """learning rate of a task's own parameters, its embedding and its row of tables, in units of --learning-rate;
+    without it, 5 for the factored generator, 1 for the others"""
     hidden: tuple[int, int] = field(default=(50, 32), metadata={"generator": ("additive",)})
     """additive generator: sizes of the two layers that the embedding passes through"""
     channel_embedding: int = field(default=32, metadata={"generator": ("additive",)})
@@ -71,33 +73,43 @@ class HypernetworkOptions(TrainingOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.beta >= 0, f"beta {self.beta}: at least 0")
+        require(self.beta is None or self.beta >= 0, f"beta {self.beta}: at least 0")
         require(self.drift_tasks is None or self.drift_tasks >= 1, f"drift_tasks {self.drift_tasks}: at least 1")
         require(0 < self.fresh <= 1, f"fresh {self.fresh}: a share of more than 0 and at most 1")
         require(self.base_rank is None or self.base_rank >= 1, f"base_rank {self.base_rank}: at least 1")
-        require(0 < self.embedding_rate < math.inf, f"embedding_rate {self.embedding_rate}: more than 0, and finite")
+        rate = self.embedding_rate
+        require(rate is None or 0 < rate < math.inf, f"embedding_rate {rate}: more than 0, and finite")
         for name in ("embedding", "rank", "channel_embedding", "chunk_size", "chunk_embedding"):
             require(getattr(self, name) >= 1, f"{name} {getattr(self, name)}: at least 1")
         require(min(self.hidden) >= 1, f"hidden {self.hidden}: two sizes of at least 1")
         require(min(self.chunk_hidden, default=1) >= 1, f"chunk_hidden {self.chunk_hidden}: sizes of at least 1")
         for item in fields(self):
             value, owners = getattr(self, item.name), item.metadata.get("generator", (self.generator,))
+            *others, last = owners
+            listed = f"{', '.join(others)} and {last} generators" if others else f"{last} generator"
             require(
                 self.generator in owners or value == item.default,
-                f"{item.name} {value}: an option of the {_listed(owners)}, and the generator is {self.generator};"
-                " leave it out or change the generator",
+                f"{item.name} {value}: an option of the {listed}, and the generator is {self.generator}; leave it out"
+                " or change the generator",
             )
+
+    def chosen(self, name: str) -> Any:
+        """`beta`, `lookahead`, `copy_embedding` or `embedding_rate` as given, or else what suits the generator."""
+        given = getattr(self, name)
+        if given is not None:
+            return given
+        published = {"beta": 0.5, "lookahead": True, "copy_embedding": True, "embedding_rate": 1.0}
+        ours = {"beta": 0.1, "lookahead": False, "copy_embedding": False, "embedding_rate": 1.0}
+        return {
+            "factored": {**ours, "embedding_rate": 5.0},
+            "low-rank": ours,
+            "static": {**published, "copy_embedding": False},
+        }.get(self.generator, published)[name]
 
     def generator_options(self) -> dict[str, Any]:
         """Options of the chosen generator, by the names that its class gives them."""
         own = [item.name for item in fields(self) if self.generator in item.metadata.get("generator", ())]
         return {name: getattr(self, name) for name in own}
-
-
-def _listed(generators: Sequence[str]) -> str:
-    """`additive generator`, `additive, static and low-rank generators`"""
-    *others, last = generators
-    return f"{', '.join(others)} and {last} generators" if others else f"{last} generator"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,8 +134,9 @@ class PartialHypernetwork(Strategy):
         L = CE(h_omega(g_phi(x)), y) + beta/(t-1) sum_{s<t} |H(e_s; psi*) - H(e_s; psi')|^2
 
     with omega = H(e_t; psi) for task t, psi* = psi as the experience began, and psi' = psi - lr * grad(CE), the
-    look-ahead, whose gradient is taken at first order: the gradient at psi' is applied at psi. Earlier tasks'
-    embeddings and table rows are frozen (ours, as in von Oswald et al.). Weights are generated once a batch.
+    look-ahead, whose gradient is taken at first order: the gradient at psi' is applied at psi; without look-ahead
+    psi' = psi. Earlier tasks' embeddings and table rows are frozen (ours, as in von Oswald et al.). Weights are
+    generated once a batch.
     """
 
     Options: ClassVar[type[Any]] = Options
@@ -131,34 +144,34 @@ class PartialHypernetwork(Strategy):
 
     def make_model(self, backbone: Backbone) -> GeneratedModel:
         self.snapshot = None
+        self.beta = self.options.chosen("beta")
         front, back = split(backbone, self.freeze_depth)
         hypernetwork = GENERATORS[self.options.generator](back, **self.options.generator_options())
-        copies = self.options.copy_embedding
-        return GeneratedModel(front, back, hypernetwork, hypernetwork.copies_embeddings if copies is None else copies)
+        return GeneratedModel(front, back, hypernetwork, self.options.chosen("copy_embedding"))
 
     def prepare_experience(self) -> None:
         """Remembers what is generated for earlier tasks; their own parameters stay out of the optimizer."""
         hypernetwork = self.model.hypernetwork
         present = {self.model.number_of(task) for task in classes_by_task(self.experience)}
         earlier = [number for number in range(hypernetwork.tasks) if number not in present]
-        self.snapshot = hypernetwork.snapshot(torch.tensor(earlier)) if earlier and self.options.beta else None
+        self.snapshot = hypernetwork.snapshot(torch.tensor(earlier)) if earlier and self.beta else None
         self.earlier_tasks = len(earlier)
         self.drift_tasks = min(self.options.drift_tasks or len(earlier), len(earlier))
         like = next(hypernetwork.parameters())
-        self.drift_weight = like.new_tensor(self.options.beta / max(self.drift_tasks, 1))
+        self.drift_weight = like.new_tensor(self.beta / max(self.drift_tasks, 1))
         self.draws = self.generator("drift")
 
     def make_optimizer(self, **kwargs: Any) -> None:
         """The optimizer of every strategy, in two groups if the task's own parameters have another learning rate."""
         super().make_optimizer(**kwargs)
-        if self.options.embedding_rate == 1:
+        relative = self.options.chosen("embedding_rate")
+        if relative == 1:
             return
         present = {self.model.number_of(task) for task in classes_by_task(self.experience)}
         own = [p for number in present for p in self.model.hypernetwork.task_parameters(number)]
         group = self.optimizer.param_groups[0]
         group["params"] = [p for p in group["params"] if all(p is not other for other in own)]
-        rate = group["lr"] * self.options.embedding_rate
-        self.optimizer.add_param_group({**group, "params": own, "lr": rate})
+        self.optimizer.add_param_group({**group, "params": own, "lr": group["lr"] * relative})
 
     def draw(self, steps: int) -> dict[str, Tensor]:
         """Adds the earlier tasks that the drift is averaged over, by position, if not all of them: (steps, tasks)."""
@@ -175,7 +188,7 @@ class PartialHypernetwork(Strategy):
             return
         generator = _Drift(self.model.hypernetwork)
         moved = {name: p for name, p in generator.named_parameters() if p.grad is not None}
-        ahead = self._stepped_ahead(moved) if self.options.lookahead else {}
+        ahead = self._stepped_ahead(moved) if self.options.chosen("lookahead") else {}
         drift = functional_call(generator, ahead, (self.snapshot, self.drawn.get("drift")))
         if not drift.requires_grad:  # nothing generated, or nothing that is shared
             return

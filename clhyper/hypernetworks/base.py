@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,14 +26,10 @@ class Hypernetwork(nn.Module):
     Tasks are numbered from 0 in the order in which `add_task` adds them; their number is not fixed at construction.
     Index tensors of tasks are LongTensors (T,), best on the CPU, where reading them costs no synchronisation.
 
-    Class attribute: `copies_embeddings`, whether a new task's embedding starts as a copy of the last one's by default.
-
     Args:
         back: The network to generate for; its named parameters say which tensors, of which shape and, by their
             present values, at which scale. It is read, not kept.
     """
-
-    copies_embeddings: ClassVar[bool] = True
 
     def __init__(self, back: nn.Module) -> None:
         super().__init__()

@@ -54,7 +54,7 @@ class FactoredHypernetwork(TabledHypernetwork):
         fresh: Share of the factors that a new task starts with, more than 0 and at most 1.
     """
 
-    def __init__(self, back: nn.Module, rank: int = 64, base_rank: int | None = None, fresh: float = 0.25) -> None:
+    def __init__(self, back: nn.Module, rank: int = 56, base_rank: int | None = None, fresh: float = 0.25) -> None:
         super().__init__(back)
         ordinary = {name: parameter.detach() for name, parameter in back.named_parameters()}
         self.rank, self.base_rank, self.layers = rank, base_rank, KernelLayers(self.kernels)
@@ -174,7 +174,7 @@ class LowRankHypernetwork(FactoredHypernetwork):
         embedding: E, the size of e_t.
     """
 
-    def __init__(self, back: nn.Module, rank: int = 64, base_rank: int | None = None, embedding: int = 32) -> None:
+    def __init__(self, back: nn.Module, rank: int = 56, base_rank: int | None = None, embedding: int = 32) -> None:
         super().__init__(back, rank, base_rank)
         self.mixing = nn.Parameter(torch.randn(self.embedding_size, embedding) / embedding**0.5)
         self.embedding_size = embedding

@@ -9,6 +9,7 @@ with W and B shared by all tiles of all layers and tasks whose kernels have the 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -97,6 +98,11 @@ class StaticHypernetwork(TabledHypernetwork):
         kept = [[min(SIDE, total - i * SIDE) for i in range(n)] for total, n in ((channels, down), (inputs, along))]
         return [(self._windows[name], outputs, its) for outputs in kept[0] for its in kept[1]]
 
+    def _maps(self) -> dict[str, Tensor]:
+        """Each window's `TileGenerator.map`."""
+        generators: dict[str, Any] = dict(self.generators.items())
+        return {window: generator.map() for window, generator in generators.items()}
+
     def add_task(self, copy_of: int | None = None) -> int:
         like = self.deviations
         tiles = torch.randn(sum(self._counts), self.embedding_size)
@@ -109,7 +115,7 @@ class StaticHypernetwork(TabledHypernetwork):
         return [self.embeddings[task], self.table[task]]
 
     def generate(self, task: int) -> Weights:
-        maps = {window: generator.map() for window, generator in self.generators.items()}
+        maps = self._maps()
         weights = {}
         embeddings = self.embeddings[task].split(self._counts)
         for (name, shape), z, deviation in zip(self.kernels.items(), embeddings, self.deviations.unbind(), strict=True):
@@ -127,7 +133,7 @@ class StaticHypernetwork(TabledHypernetwork):
         embeddings = torch.stack([self.embeddings[number] for number in numbers])
         return StaticSnapshot(
             numbers,
-            {window: generator.map() for window, generator in self.generators.items()},
+            self._maps(),
             embeddings,
             self.rows(numbers),
             self._moments(embeddings),
@@ -152,7 +158,7 @@ class StaticHypernetwork(TabledHypernetwork):
         the generator has moved by.
         """
         drift = self.deviations.new_zeros(()) + self.rows_moved(snapshot.numbers, snapshot.table, tasks)
-        maps = {window: generator.map() for window, generator in self.generators.items()}
+        maps = self._maps()
         if any(self.embeddings[number].requires_grad for number in snapshot.numbers):
             return drift + self._tiles_moved(snapshot, maps, tasks)
         moments = (snapshot.moments if tasks is None else snapshot.moments[tasks.to(drift.device)]).sum(0)

@@ -24,15 +24,15 @@ class TabledHypernetwork(Hypernetwork):
         table: A row a task.
     """
 
-    copies_embeddings = False
-
     def __init__(self, back: nn.Module) -> None:
         super().__init__(back)
         self.kernels = {name: shape for name, shape in self.shapes.items() if len(shape) > 1 and name != CLASSIFIER}
         self.row_names = sorted((name for name in self.shapes if name not in self.kernels), key=_classifier_first)
         self._row_sizes = [self.shapes[name].numel() for name in self.row_names]
         ordinary = {name: parameter.detach() for name, parameter in back.named_parameters()}
-        self._classifier_deviation = float(ordinary[CLASSIFIER].std()) if CLASSIFIER in self.shapes else 0.0
+        deviation = ordinary[CLASSIFIER].std() if CLASSIFIER in self.shapes else torch.zeros(())
+        self.classifier_deviation: Tensor
+        self.register_buffer("classifier_deviation", deviation)
         self.table = nn.ParameterList()
 
     def add_row(self, like: Tensor) -> None:
@@ -46,7 +46,7 @@ class TabledHypernetwork(Hypernetwork):
         else:
             row = [torch.full(self.shapes[n], float(n.endswith("weight"))).flatten() for n in self.row_names]
         if CLASSIFIER in self.shapes:
-            row[0] = torch.randn(self._row_sizes[0]) * self._classifier_deviation
+            row[0] = torch.randn(self._row_sizes[0]) * self.classifier_deviation.cpu()
         return torch.cat(row)
 
     def row(self, task: int) -> Weights:

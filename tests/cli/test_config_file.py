@@ -27,6 +27,8 @@ def test_a_run_repeats_from_its_own_file(call, of_tiny, tmp_path):
         *of_tiny,
         "--freeze-depth",
         1,
+        "--generator",
+        "additive",
         "--hidden",
         6,
         7,

@@ -40,6 +40,10 @@ def test_help_and_list_answer_in_under_half_a_second(words, command):
         "run split-digits partial-hypernetwork --help",
         "run split-digits latent-replay --epochs ten",
         "sweep --help",
+        "study --help",
+        "study freeze-depth --help",
+        "study freeze-depth --streams digits --dry-run --device cpu",
+        "leaderboard --help",
         "sweep split-digits naive partial-hypernetwork --freeze-depth 0-2 --seeds 3 --dry-run --device cpu",
         "pretrain --help",
         "pretrain split-cifar100 --help",
@@ -61,11 +65,23 @@ def test_nothing_heavy_is_imported_before_a_run_starts(words):
 def test_help_of_a_run_shows_each_option_with_type_default_and_example(call):
     code, text, error = call("run", "split-digits", "partial-hypernetwork", "--help")
     assert (code, error) == (0, "")
-    for piece in ("--freeze-depth INT", "(default: 2)", "--norm {batch,group,instance}", "--beta FLOAT", "Example:"):
+    for piece in (
+        "--freeze-depth INT",
+        "(default: 2)",
+        "--norm {batch,group,instance}",
+        "--epochs INT",
+        "Example:",
+    ):
         assert piece in text, piece
 
 
-@pytest.mark.parametrize("verb", ["run", "sweep", "pretrain", "evaluate", "export", "table", "plot", "demo", "list"])
+@pytest.mark.parametrize(
+    "verb",
+    [
+        *("run", "sweep", "study", "pretrain", "evaluate", "export"),
+        *("table", "plot", "leaderboard", "demo", "list"),
+    ],
+)
 def test_every_verb_explains_itself(verb, call):
     code, text, error = call(verb, "--help")
     assert (code, error) == (0, "")

@@ -18,6 +18,8 @@ from clhyper.runs.sweep import parse_numbers, parse_seeds
 BOUNDED = {
     "validation": st.floats(0, 0.99),
     "max_angle": st.floats(1e-6, 360),
+    "alike": st.none() | st.floats(0, 1),
+    "corrupt": st.lists(st.sampled_from(["none", "blur:2", "grayscale+solarize", "paper"]), max_size=3).map(tuple),
     "beta": st.floats(0, 1e6),
     "decay": st.floats(0, 1),
     "chunk_hidden": st.lists(st.integers(1, 99), max_size=3).map(tuple),
@@ -39,7 +41,8 @@ def values_of(name: str, hint: object) -> st.SearchStrategy:
         return st.none() | values_of(name, rest)
     if typing.get_origin(hint) is tuple:
         if Ellipsis in options:
-            return st.lists(st.integers(0, 99), max_size=5, unique=True).map(tuple)
+            values = TEXT if str in options else st.integers(0, 99)
+            return st.lists(values, max_size=5, unique=True).map(tuple)
         return st.tuples(*(values_of(name, option) for option in options))
     kinds = {int: st.integers(1, 2**40), float: POSITIVE, bool: st.booleans(), str: TEXT, Path: TEXT.map(Path)}
     return kinds[hint]
@@ -57,8 +60,13 @@ def options_of(draw, kind: str, entry: str) -> dict:
 def configs(draw):
     benchmark, strategy = (draw(st.sampled_from(sorted(entries(kind)))) for kind in ("benchmark", "strategy"))
     stream, learner = draw(options_of("benchmark", benchmark)), draw(options_of("strategy", strategy))
+    if benchmark == "mixed":  # whose number of experiences follows
+        stream.pop("class_order", None)
+        stream.pop("experiences", None)
     if stream.get("class_order"):
         stream.pop("order_seed", None)
+    if stream.get("class_order") or stream.get("variant", "none") != "none":
+        stream.pop("alike", None)
     stream.pop("task_labels", None)
     if stream.get("variant") != "rotated":
         stream.pop("max_angle", None)
@@ -70,8 +78,11 @@ def configs(draw):
         learner.setdefault("freeze_depth", 1)
     if not learner.get("freeze_depth") or stream.get("augmentation", "none") == "none":
         learner.pop("augmentation_views", None)
+    if "fresh" in learner:
+        learner["fresh"] = draw(st.floats(0.01, 1.0))
     for item in dataclasses.fields(entries("strategy")[strategy].options()):
-        if item.metadata.get("generator", "") not in ("", learner.get("generator", "additive")):
+        owners = item.metadata.get("generator")
+        if owners and learner.get("generator", "factored") not in owners:
             learner.pop(item.name, None)
     return make_config(benchmark, strategy, stream, learner, seed=draw(st.integers(0, 2**31)))
 
@@ -90,14 +101,17 @@ def test_every_option_decides_the_name():
     base = make_config("split-digits", "partial-hypernetwork", {}, {})
     changes = {
         "epochs": 3, "batch_size": 3, "learning_rate": 0.3, "optimizer": "sgd", "norm": "group", "front_norm": "group",
-        "beta": 0.3, "lookahead": False, "drift_tasks": 3, "copy_embedding": False, "embedding": 3, "hidden": (3, 3),
-        "channel_embedding": 3, "freeze_depth": 3, "front": Path("x"), "generator": "chunked",
+        "beta": 0.3, "lookahead": False, "drift_tasks": 3, "copy_embedding": False, "embedding_rate": 3.0, "rank": 3,
+        "base_rank": 3, "fresh": 0.3, "freeze_depth": 3, "front": Path("x"), "generator": "chunked",
     }  # fmt: skip
-    chunked = {"chunk_size": 3, "chunk_embedding": 3, "chunk_hidden": (3,)}
-    assert {*changes, *chunked, "augmentation_views"} == set(base.strategy_options)
+    of_others = {
+        "embedding": ("additive", 3), "hidden": ("additive", (3, 3)), "channel_embedding": ("additive", 3),
+        "chunk_size": ("chunked", 3), "chunk_embedding": ("chunked", 3), "chunk_hidden": ("chunked", (3,)),
+    }  # fmt: skip
+    assert {*changes, *of_others, "augmentation_views"} == set(base.strategy_options)
     names = {make_config("split-digits", "partial-hypernetwork", {}, {k: v}).name for k, v in changes.items()}
-    for name, value in chunked.items():
-        options = {"generator": "chunked", name: value}
+    for name, (generator, value) in of_others.items():
+        options = {"generator": generator, name: value}
         names.add(make_config("split-digits", "partial-hypernetwork", {}, options).name)
     flipped = [
         make_config(
@@ -108,12 +122,13 @@ def test_every_option_decides_the_name():
     assert len(set(flipped)) == 3
     stream = {
         "experiences": 3, "order_seed": 3, "class_order": (1, 0), "image_size": 3, "validation": 0.3,
-        "augmentation": "flip", "backbone": "mlp", "variant": "rotated",
+        "augmentation": "flip", "backbone": "mlp", "variant": "rotated", "corrupt": ("blur",), "classes_each": 3,
+        "images_each": 3, "alike": 0.3,
     }  # fmt: skip
     assert {*stream, "task_labels", "max_angle"} == set(base.benchmark_options)
     names |= {make_config("split-digits", "partial-hypernetwork", {k: v}, {}).name for k, v in stream.items()}
     assert base.name not in names
-    assert len(names) == len(changes) + len(chunked) + len(stream)
+    assert len(names) == len(changes) + len(of_others) + len(stream)
     turned = [{"variant": "rotated", "max_angle": angle} for angle in (90.0, 180.0)]
     assert len({make_config("split-digits", "naive", options, {}).name for options in turned}) == 2
 

@@ -23,11 +23,11 @@ LEARNERS = {
     "der at depth 1": ("DER", {"freeze_depth": 1, "buffer_size": 20}),
     "latent replay": ("LatentReplay", {"freeze_depth": 1, "buffer_size": 20, "replay_batch_size": 16}),
     "separate": ("Separate", {"freeze_depth": 1}),
-    "partial hypernetwork": ("PartialHypernetwork", {"freeze_depth": 1}),
+    "partial hypernetwork": ("PartialHypernetwork", {"freeze_depth": 1, "generator": "additive"}),
     "chunked hypernetwork": ("PartialHypernetwork", {"freeze_depth": 1, "generator": "chunked"}),
     "static hypernetwork": ("PartialHypernetwork", {"freeze_depth": 1, "generator": "static", "embedding": 8}),
     "factored hypernetwork": ("PartialHypernetwork", {"freeze_depth": 1, "generator": "factored", "rank": 8}),
-    "full hypernetwork": ("FullHypernetwork", {}),
+    "full hypernetwork": ("FullHypernetwork", {"generator": "additive"}),
 }
 FREEZING = [
     "naive at depth 2",

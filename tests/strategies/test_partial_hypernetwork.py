@@ -202,6 +202,21 @@ def test_the_chunked_generator_learns_two_experiences_and_hardly_forgets_the_fir
     assert matrix.matrix[1][0] > matrix.matrix[0][0] - 0.1
 
 
+def test_each_generator_has_its_own_defaults_and_what_is_given_comes_first():
+    published = PartialHypernetwork.Options(generator="additive")
+    assert [published.chosen(n) for n in ("beta", "lookahead", "copy_embedding", "embedding_rate")] == [
+        0.5,
+        True,
+        True,
+        1,
+    ]
+    assert PartialHypernetwork.Options().chosen("beta") == 0.1
+    assert PartialHypernetwork.Options(beta=0.0, lookahead=True).chosen("beta") == 0.0
+    assert PartialHypernetwork.Options(beta=0.0, lookahead=True).chosen("lookahead")
+    for name in GENERATORS:
+        assert PartialHypernetwork.Options(generator=name).chosen("beta") > 0
+
+
 def test_every_generator_has_its_options_and_its_class():
     choices = get_args(get_type_hints(PartialHypernetwork.Options)["generator"])
     assert set(choices) == set(GENERATORS)
