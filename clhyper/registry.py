@@ -84,6 +84,12 @@ def entries(kind: Kind) -> dict[str, Entry]:
     return dict(sorted(found.items()))
 
 
+def studies() -> dict[str, Path]:
+    """The files of studies in `benchmarks/studies`, by name."""
+    folders = [folder / "studies" for folder in _folders(_PACKAGES["benchmark"])]
+    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.toml"))}
+
+
 def find(kind: Kind, name: str) -> Entry:
     """The entry called `name`; raises `UserError` with the nearest right name."""
     known = entries(kind)

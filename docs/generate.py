@@ -139,7 +139,7 @@ def _values(hint: Any) -> str:
     if typing.get_origin(hint) is typing.Literal:
         return ", ".join(f"`{part}`" for part in parts)
     if typing.get_origin(hint) is tuple:
-        return "numbers" if Ellipsis in parts else f"{len(parts)} numbers"
+        return ("words" if str in parts else "numbers") if Ellipsis in parts else f"{len(parts)} numbers"
     names = {bool: "", int: "whole number", float: "number", str: "text", Path: "path", type(None): ""}
     return ", ".join(filter(None, (names.get(part, _values(part)) for part in parts))) if parts else names[hint]
 

@@ -117,13 +117,13 @@ def words_and_flags(arguments: list[str]) -> tuple[list[str], list[str]]:
 
 
 def folder_and_flags(
-    verb: str, description: str, flags: list[Flag], arguments: list[str]
+    verb: str, description: str, flags: list[Flag], arguments: list[str], default: Path = RESULTS
 ) -> tuple[Path, dict[str, Any]]:
     """The results folder and the flags of a verb that reads results; raises `UserError` for a second folder."""
     words, rest = words_and_flags(arguments)
     if len(words) > 1:
         raise UserError(f"{verb} takes one folder, and {words[1]!r} is a second")
-    return Path(words[0]) if words else RESULTS, parse(f"clhyper {verb} DIR", description, flags, rest)
+    return Path(words[0]) if words else default, parse(f"clhyper {verb} DIR", description, flags, rest)
 
 
 def load_runs(folder: Path) -> "pd.DataFrame":

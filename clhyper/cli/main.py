@@ -8,10 +8,13 @@ from pathlib import Path
 
 from clhyper.errors import RunError, UserError, unknown
 
-VERBS = ("demo", "list", "pretrain", "run", "sweep", "evaluate", "export", "table", "compare", "plot")
+VERBS = (
+    *("demo", "list", "pretrain", "run", "sweep", "study", "evaluate", "export"),
+    *("table", "compare", "plot", "leaderboard"),
+)
 EXIT_FAILED, EXIT_MISUSE, EXIT_INTERRUPTED = 1, 2, 130
 _STOPPED = {
-    **dict.fromkeys(("run", "sweep", "demo"), "the same command goes on from the last finished experiences"),
+    **dict.fromkeys(("run", "sweep", "study", "demo"), "the same command goes on from the last finished experiences"),
     "pretrain": "nothing was written",
 }
 """What to know after Ctrl-C, by verb."""
@@ -65,7 +68,7 @@ def _help() -> str:
         "Partial hypernetworks for continual learning: forgetting and cost, measured together.",
         "",
         "commands:",
-        *(f"  {verb:8} {_summary(verb)}" for verb in VERBS),
+        *(f"  {verb:11} {_summary(verb)}" for verb in VERBS),
         "",
         "Each command explains itself: clhyper COMMAND --help. First steps:",
         "  clhyper demo",

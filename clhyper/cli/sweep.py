@@ -24,7 +24,7 @@ Examples:
   clhyper sweep split-digits naive joint --seeds 3 --dry-run
 
 Exit codes: 0 done, 1 a run failed (the others went on), 2 bad input, 130 stopped by Ctrl-C."""
-_RUNS_PER_DEVICE = (
+RUNS_PER_DEVICE = (
     "runs side by side in each process, a number or auto: as many as memory and throughput allow; without it, one"
 )
 
@@ -64,7 +64,7 @@ def main(arguments: list[str]) -> int:
             Flag("freeze_depth", str | None, depth, "depths for strategies that have one, as 0-4 or 0,2,4"),
             Flag("seeds", str | None, None, "number of seeds, as 5 (0 to 4), or the seeds, as 1,7,9; without it, one"),
             Flag("jobs", int | None, None, "processes at once; without it, one a core, or one on a GPU"),
-            Flag("runs_per_device", str | None, None, _RUNS_PER_DEVICE),
+            Flag("runs_per_device", str | None, None, RUNS_PER_DEVICE),
             Flag("dry_run", bool, False, "print what would run, and run nothing"),
             Flag("config", Path | None, None, "TOML file with options; flags override it"),
             *run_flags(content),
@@ -90,12 +90,12 @@ def main(arguments: list[str]) -> int:
     )
     if values["dry_run"]:
         print("\n".join(config.name for config in configs))
-        print(f"{len(configs)} runs, {_at_once(jobs, lanes)}, {threads} CPU threads each, on {device}")
+        print(f"{len(configs)} runs, {at_once(jobs, lanes)}, {threads} CPU threads each, on {device}")
         return 0
     return execute_and_show(configs, values["results"], jobs, values["quiet"], lanes)
 
 
-def _at_once(jobs: int, lanes: RunsPerDevice) -> str:
+def at_once(jobs: int, lanes: RunsPerDevice) -> str:
     """`8 at once`, `2 x 4 at once`, or that the number is found."""
     if lanes == "auto":
         return f"as many at once as memory and throughput allow{f' in each of {jobs} processes' if jobs > 1 else ''}"

@@ -222,10 +222,11 @@ def caption(summary: pd.DataFrame, spread: str = "bars") -> str:
     order = "" if list(orders) == [BY_NUMBER] else order
     interval = f"; {spread}: 95 % confidence interval (Student t)" if most > 1 else ", so no interval"
     interval = interval if spread else ""
-    return f"{setting_title(first)}.{order} Mean over {seeds}{interval}.{_norms(summary)}"
+    return f"{setting_title(first)}.{order} Mean over {seeds}{interval}.{norms(summary)}"
 
 
-def _norms(summary: pd.DataFrame) -> str:
+def norms(summary: pd.DataFrame) -> str:
+    """The norms of a summary or of runs, as a line of a caption; empty where all have one."""
     known = summary[summary["norm"].notna()]
     if known["norm"].nunique() < 2:
         return ""

@@ -10,10 +10,10 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from clhyper.figures.units import COSTS
-from clhyper.runs.results import CHOICES, REPETITION, SETTING
+from clhyper.runs.results import CHOICES, INFERRED, REPETITION, SETTING
 
 CONFIGURATION = (*SETTING, "family", "strategy", "freeze_depth", *CHOICES)
-FRACTIONS = ("acc", "forgetting", "learning_accuracy", "bwt", "fwt")
+FRACTIONS = ("acc", "forgetting", "learning_accuracy", "bwt", "fwt", *INFERRED)
 MEASURES = (*FRACTIONS, *COSTS)
 
 BOUNDS = ("naive", "separate", "joint")
@@ -23,6 +23,8 @@ BY_NUMBER = "by number"
 """The class order that a stream has unless another is asked for."""
 
 NOTE_LENGTH = 160
+_NUMBER = re.compile(r"(?<![\d.])\d+")
+"""A whole number in a text, or the whole part of one: `buffer_size=200` is listed before `buffer_size=1000`."""
 
 
 def mean_and_interval(values: Iterable[float]) -> tuple[float, float]:
@@ -108,7 +110,8 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
     rank = {family: index for index, family in enumerate(family_order(summary["family"]))}
     order = summary.assign(family=summary["family"].map(rank))
     keys = [*SETTING, "family", "freeze_depth", "strategy", *CHOICES]
-    order[["strategy", *CHOICES]] = order[["strategy", *CHOICES]].astype(str)
+    for name in ("strategy", *CHOICES):
+        order[name] = [_NUMBER.sub(lambda number: number[0].zfill(12), str(value)) for value in order[name]]
     return summary.loc[order.sort_values(keys, kind="stable").index].reset_index(drop=True)
 
 

@@ -76,7 +76,7 @@ def compare(runs: "pd.DataFrame", a: str, b: str, metric: str = "acc") -> Compar
     """
     if metric not in (*METRICS, *COSTS):
         raise unknown("metric", metric, (*METRICS, *COSTS))
-    groups_a, groups_b = _configurations(runs, a), _configurations(runs, b)
+    groups_a, groups_b = configurations(runs, a), configurations(runs, b)
     alike = [(one, two) for one in groups_a for two in groups_b if _setting(one) == _setting(two)]
     require(bool(alike), f"{a} and {b} have no stream in common: {_listed(groups_a)} and {_listed(groups_b)}")
     if len(alike) > 1:
@@ -85,6 +85,11 @@ def compare(runs: "pd.DataFrame", a: str, b: str, metric: str = "acc") -> Compar
         raise UserError(f"{name} is not one configuration but {len(several)}; name one: {_listed(several)}")
     rows_a, rows_b = alike[0]
     require(rows_a.index[0] != rows_b.index[0], f"{a} and {b} are the same runs; name two different ones")
+    return compare_rows(rows_a, rows_b, a, b, metric)
+
+
+def compare_rows(rows_a: "pd.DataFrame", rows_b: "pd.DataFrame", a: str, b: str, metric: str = "acc") -> Comparison:
+    """Compares the complete runs of two configurations in one setting, which errors call `a` and `b`; see `compare`."""
     measured_a, measured_b = _by_pair(rows_a, metric), _by_pair(rows_b, metric)
     for name, rows, measured in ((a, rows_a, measured_a), (b, rows_b, measured_b)):
         require(len(measured) > 0, f"{metric}: no complete run of {name} has it ({len(rows)} complete)")
@@ -121,7 +126,7 @@ def compare(runs: "pd.DataFrame", a: str, b: str, metric: str = "acc") -> Compar
     )
 
 
-def _configurations(runs: "pd.DataFrame", text: str) -> list["pd.DataFrame"]:
+def configurations(runs: "pd.DataFrame", text: str) -> list["pd.DataFrame"]:
     """Complete runs that fit `STRATEGY[@DEPTH][,NAME=VALUE...]`, a frame a configuration."""
     words, *conditions = re.split(r",(?=\w+=)", text)
     strategy, at, depth = words.partition("@")

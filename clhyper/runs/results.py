@@ -14,7 +14,13 @@ from clhyper.runs.folder import CHECKPOINT, CONFIG, ENVIRONMENT, FAILURE, MATRIX
 if TYPE_CHECKING:
     import pandas as pd
 
-METRICS = ("acc", "forgetting", "bwt", "fwt", "learning_accuracy")
+INFERRED = tuple(
+    f"{measure}_by_{method}"
+    for method in ("entropy", "features")
+    for measure in ("class_incremental_accuracy", "task_inference_accuracy")
+)
+"""Accuracies where the task isn't told."""
+METRICS = ("acc", "forgetting", "bwt", "fwt", "learning_accuracy", *INFERRED)
 COSTS = (
     "train_macs",
     "train_seconds",
@@ -60,8 +66,9 @@ def load(results: Path | str) -> "pd.DataFrame":
     `status`: complete, failed (and `reason`), or interrupted. Accuracies are fractions of 1; `*_seconds`, `*_ms` and
     `*_bytes` are in these units; what could not be measured is NaN. `variant` names the options of training in
     which runs of the same strategy and depth differ, `stream` and `order` those of the stream and of its order of
-    classes that aren't its defaults. `engine`: what executed its steps, several joined by commas. `data` is the data
-    set's fingerprint, `machine` the processor or GPU that trained.
+    classes that aren't its defaults. `similarity`: of the stream's experiences, mean over pairs, 0 to
+    1. `engine`: what executed its steps, several joined by commas. `data` is the data set's fingerprint, `machine` the
+    processor or GPU that trained.
     `frame.attrs["unread"]`: why, by folder, of those that look like runs and can't be read in full.
 
     Raises:
@@ -94,7 +101,7 @@ def load(results: Path | str) -> "pd.DataFrame":
     frame["stream"] = [_words({k: v for k, v in stream.items() if k not in _NO_STREAM}) for stream in streams]
     frame["order"] = [_words({k: v for k, v in stream.items() if k in _ORDER}) for stream in streams]
     frame["freeze_depth"] = frame["freeze_depth"].astype("Int64")
-    frame = frame.astype(dict.fromkeys((*METRICS, *COSTS), float))
+    frame = frame.astype(dict.fromkeys((*METRICS, *COSTS, "similarity"), float))
     frame.attrs["unread"] = unread
     return frame
 
@@ -186,6 +193,8 @@ def _row(folder: Path, config: RunConfig) -> tuple[dict[str, Any], list[str]]:
             numbers[name] = _number(values.get(name), most)
             if numbers[name] is None and values.get(name) is not None:
                 faults.append(f"{RESULT}: {name} {str(values[name])[:40]!r}")
+    similarity = result.get("similarity")
+    numbers["similarity"] = _number(similarity.get("mean"), 1.0) if isinstance(similarity, dict) else None
     options = config.benchmark_options | config.strategy_options
     runs_at_once = _number(result.get("runs_at_once"), 1e6)
     row: dict[str, Any] = {
@@ -241,7 +250,10 @@ def _chosen(config: RunConfig) -> dict[str, Any]:
 
 def _words(options: dict[str, Any]) -> str:
     """Options in words, such as `beta=0.01 norm=group`."""
-    return _printable(" ".join(f"{name}={options[name]}" for name in sorted(options)))
+    texts = {
+        name: ",".join(map(str, value)) if isinstance(value, list | tuple) else value for name, value in options.items()
+    }
+    return _printable(" ".join(f"{name}={texts[name]}" for name in sorted(texts)))
 
 
 def _differences(groups: Iterable[Any], options: list[dict[str, Any]]) -> list[str]:

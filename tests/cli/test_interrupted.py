@@ -6,7 +6,7 @@ import pytest
 
 from clhyper.cli.main import VERBS
 
-GOES_ON = ("run", "sweep", "demo")
+GOES_ON = ("run", "sweep", "study", "demo")
 
 
 @pytest.mark.parametrize("verb", VERBS)

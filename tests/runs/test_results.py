@@ -11,7 +11,7 @@ from written_runs import write_run
 
 from clhyper.errors import UserError
 from clhyper.runs import load, load_matrix
-from clhyper.runs.results import COSTS, METRICS
+from clhyper.runs.results import COSTS, INFERRED, METRICS
 from clhyper.runs.run import run
 
 
@@ -196,5 +196,13 @@ def test_a_stream_says_what_is_not_its_default_and_nothing_else(tmp_path):
     assert runs["stream"].to_dict() == {
         0: "", 1: "", 2: "image_size=16 max_angle=90.0 validation=0.1 variant=rotated", 3: "",
     }  # fmt: skip
-    assert runs["order"].to_dict() == {0: "", 1: "order_seed=3", 2: "", 3: "class_order=(3, 1)"}
+    assert runs["order"].to_dict() == {0: "", 1: "order_seed=3", 2: "", 3: "class_order=3,1"}
     assert runs.loc[1, "variant"] == "augmentation=flip"
+
+
+def test_results_of_versions_that_inferred_no_tasks_load_without_those_numbers(tmp_path):
+    write_run(tmp_path, "naive")
+    runs = load(tmp_path)
+    assert runs.acc.tolist() == [0.8]
+    assert runs[list(INFERRED)].isna().all(axis=None)
+    assert runs.attrs["unread"] == {}

@@ -1,0 +1,155 @@
+"""answers one of the suite's questions: runs all of a study, then writes its table, figures and page"""
+
+import shlex
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from clhyper.cli.common import RESULTS, check_output, jobs_and_threads, resolve_device, run_flags, runs_per_device
+from clhyper.cli.flags import Flag, parse, split_positionals
+from clhyper.cli.list import listed_studies
+from clhyper.cli.sweep import RUNS_PER_DEVICE, at_once, execute_and_show
+from clhyper.errors import UserError, require
+from clhyper.registry import studies
+from clhyper.runs.study import Study, expand, read_study
+
+OUTPUT = Path("results")
+_HELP = """usage: clhyper study NAME|FILE.toml [options]
+
+Runs a study, several runs at once, then writes its page into results/NAME: README.md, table.csv, figures, and
+runs.jsonl with what each run was and gave. What is finished is skipped and what was interrupted goes on, so the same
+command may be started again at any time. All options:
+
+  clhyper study freeze-depth --help
+
+Examples:
+  clhyper study freeze-depth --streams digits --seeds 2 --set epochs=3 --output try
+  clhyper study freeze-depth --data cifar10=DIR glyphs=glyphs.npz --device cuda --runs-per-device auto
+  clhyper study freeze-depth --page-only
+
+Exit codes: 0 done, 1 a run failed (the others went on), 2 bad input, 130 stopped by Ctrl-C."""
+
+
+def main(arguments: list[str]) -> int:
+    """Plans, trains, keeps the results in one file and writes the page from it."""
+    words, flags = split_positionals(arguments)
+    if not words and flags and flags[0] in ("--help", "-h"):
+        print(f"{_HELP}\n\nStudies:\n{listed_studies()}")
+        return 0
+    if not words:
+        raise UserError(f"missing study: clhyper study NAME, one of {', '.join(studies())}, or a TOML file")
+    require(len(words) < 2, f"study takes one name, and {words[-1]!r} is too much")
+    study = read_study(words[0])
+    given = [
+        Flag("data", tuple[str, ...], (), "where data are, as NAME=PATH: " + _listed(study.data)),
+        Flag(
+            "streams",
+            tuple[str, ...],
+            (),
+            f"streams to run, of {', '.join(study.streams)}; without it, {_usual(study)}",
+        ),
+        Flag("seeds", str | None, None, f"number of seeds, or the seeds as 1,7,9; without it, {study.seeds}"),
+        Flag("set", tuple[str, ...], (), "options in place of the study's, as NAME=VALUE, for all that have them"),
+    ]
+    runs_flags = [flag for flag in run_flags({}) if flag.name != "results"]
+    training = [
+        Flag("jobs", int | None, None, "processes at once; without it, one a core, or one on a GPU"),
+        Flag("runs_per_device", str | None, None, RUNS_PER_DEVICE),
+        *[flag for flag in runs_flags if flag.name != "quiet"],
+    ]
+    values = parse(
+        f"clhyper study {words[0]}",
+        f"{study.title}\n\n{study.question.strip()}\n\nExample:\n  clhyper study {words[0]} --seeds 2 --dry-run",
+        [
+            *given,
+            *training,
+            Flag("results", Path, RESULTS / study.name, "folder that has one folder a run"),
+            Flag("output", Path, OUTPUT / study.name, "folder for the page"),
+            Flag("dry_run", bool, False, "print what would run, and run nothing"),
+            Flag("page_only", bool, False, "renew the page from the runs.jsonl in its folder, and run nothing"),
+            *[flag for flag in runs_flags if flag.name == "quiet"],
+        ],
+        flags,
+    )
+    output = values["output"]
+    check_output(output)
+    renew = shlex.join(
+        [
+            "clhyper",
+            "study",
+            words[0],
+            "--page-only",
+            *(["--output", str(output)] if output != OUTPUT / study.name else []),
+        ]
+    )
+    code = 0
+    if not values["page_only"]:
+        paths = _pairs("data", values["data"])
+        device = resolve_device(values["device"])
+        lanes = runs_per_device(values["runs_per_device"])
+        jobs, threads = jobs_and_threads(values["jobs"], values["threads"], device, lanes)
+        planned = expand(
+            study,
+            paths,
+            values["streams"],
+            values["seeds"],
+            {name: _value(text) for name, text in _pairs("set", values["set"]).items()},
+            device=device,
+            threads=threads,
+            loading=values["loading"],
+            engine=values["engine"],
+        )
+        if values["dry_run"]:
+            print("\n".join(one.config.name for one in planned))
+            print(f"{len(planned)} runs, {at_once(jobs, lanes)}, {threads} CPU threads each, on {device}")
+            return 0
+        from clhyper.runs.archive import ARCHIVE, pack
+
+        code = execute_and_show([one.config for one in planned], values["results"], jobs, values["quiet"], lanes)
+        shown = _command(words[0], values, [*given, *training], paths)
+        pack(planned, values["results"], output / ARCHIVE, shown, paths)
+    from clhyper.figures.study_page import write_page
+
+    files = write_page(study, output, renew)
+    if not values["quiet"]:
+        print("\n".join(map(str, files)))
+    return code
+
+
+def _listed(data: dict[str, str]) -> str:
+    return "; ".join(f"{name}, {what}" for name, what in data.items()) or "this study needs none"
+
+
+def _usual(study: Study) -> str:
+    return ", ".join(label for label, stream in study.streams.items() if not stream.get("optional"))
+
+
+def _pairs(flag: str, texts: tuple[str, ...]) -> dict[str, str]:
+    for text in texts:
+        name, equals, value = text.partition("=")
+        require(bool(name and equals and value), f"--{flag} {text}: give NAME=VALUE")
+    return {
+        text.partition("=")[0].replace("-", "_" if flag == "set" else "-"): text.partition("=")[2] for text in texts
+    }
+
+
+def _value(text: str) -> Any:
+    """A value as TOML has it, or text that needs no quotes."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except ValueError:
+        return text
+
+
+def _command(name: str, values: dict[str, Any], flags: list[Flag], paths: dict[str, str]) -> str:
+    """The command as others would type it: without paths and without what is at its default."""
+    words = ["clhyper", "study", name]
+    for flag in flags:
+        value = values[flag.name]
+        if value == flag.default:
+            continue
+        texts = (
+            [f"{one}=PATH" for one in paths] if flag.name == "data" else value if isinstance(value, tuple) else [value]
+        )
+        words += [f"--{flag.name.replace('_', '-')}", *map(str, texts)]
+    return shlex.join(words)

@@ -1,0 +1,164 @@
+"""A measure along an option or a cost, and what freezing loses against a property of streams."""
+
+import math
+import re
+from collections.abc import Sequence
+from textwrap import fill
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from clhyper.errors import require, unknown
+from clhyper.figures.relations import REPEATED, Correlation
+from clhyper.figures.scales import cost_axis, measure_axis
+from clhyper.figures.style import COLOURS, DASHES, GREYS, MARKERS, add_caption, new_figure, norms, percent, styled
+from clhyper.figures.summary import family_order, mean_and_interval
+from clhyper.figures.units import COSTS, axis_scale
+from clhyper.runs.results import CHOICES, SETTING
+
+__all__ = ["curve", "loss_against"]
+
+
+@styled
+def curve(runs: pd.DataFrame, along: str, measure: str, x: str | None = None) -> Figure:
+    """A measure in percent over the values of `along`, one line for what differs in nothing else.
+
+    `along`: a column of the runs or an option. `x`: what is on the horizontal axis, `along` or a cost of these runs.
+    What has no `along` is a level line, or over a cost a single point.
+
+    Raises:
+        UserError: an unknown column, or no complete run that has the measure.
+    """
+    x = x or along
+    for name in (along, measure, x):
+        if name not in runs:
+            raise unknown("column", name, map(str, runs.columns))
+    runs = runs[(runs["status"] == "complete") & runs[measure].notna()]
+    require(bool(runs[along].notna().any()), f"no complete run has both {measure} and {along}")
+    lines = _lines(runs, along, measure, x)
+    horizontal = [value for line in lines for value in line["x"] if not math.isnan(value)]
+    divisor, label = axis_scale(COSTS[x], horizontal) if x in COSTS else (1.0, _words(x))
+    figure = new_figure(8.6, 4.8, f"{_title(measure)} against {COSTS[x].label if x in COSTS else _words(x)}")
+    axes = figure.subplots()
+    for index, line in enumerate(lines):
+        family = line["family"].iloc[0]
+        look: dict[str, Any] = {
+            "color": GREYS.get(family, COLOURS[index % len(COLOURS)]),
+            "marker": MARKERS[index % len(MARKERS)],
+            "linestyle": DASHES[index % len(DASHES)],
+            "label": line.attrs["label"],
+        }
+        y, spread = percent(line["y"]), percent(line["interval"])
+        if line["x"].isna().all():
+            axes.axhline(y[0], **{**look, "marker": ""}, linewidth=1)
+        else:
+            axes.errorbar(line["x"] / divisor, y, spread, **look, markeredgecolor="white", capsize=2, elinewidth=0.9)
+    cost_axis(axes, np.asarray(horizontal) / divisor)
+    if x == "freeze_depth":
+        axes.set_xticks(sorted(set(horizontal)))
+    axes.set_xlabel(label)
+    axes.set_ylabel(f"{_title(measure)} (%)")
+    every = pd.concat(lines)
+    measure_axis(axes, percent(every["y"]), percent(every["interval"]))
+    figure.legend(loc="outside right center", labelspacing=0.9)
+    _note_repetitions(figure, every["repetitions"], norms(runs).strip())
+    return figure
+
+
+def _lines(runs: pd.DataFrame, along: str, measure: str, x: str) -> list[pd.DataFrame]:
+    """For each line its points, sorted: x, y, interval, repetitions, family; `attrs["label"]` says what it is."""
+    runs = runs.assign(**{name: _without(runs[name], along) for name in ("variant", "stream")})
+    # At depth 0 there is no front to describe, which begins no other line.
+    without = ("front_norm", "front") if along == "freeze_depth" else ()
+    columns = (*SETTING, "family", "freeze_depth", *CHOICES)
+    identity = [name for name in columns if name != along and name not in without]
+    within = runs.groupby("family")
+    differing = [name for name in identity if name != "family" and within[name].nunique(dropna=False).max() > 1]
+    groups = [rows for _, rows in runs.groupby(identity, dropna=False)]
+    rank = {family: number for number, family in enumerate(family_order(runs["family"]))}
+    found = []
+    for rows in sorted(groups, key=lambda rows: rank[rows["family"].iloc[0]]):
+        points = []
+        for _, one in rows.groupby(along, dropna=False):
+            mean, interval = mean_and_interval(one.groupby(list(REPEATED), dropna=False)[measure].mean())
+            place = pd.to_numeric(one[x]).mean()
+            points.append({"x": float("nan") if pd.isna(place) else float(place), "y": mean, "interval": interval})
+            points[-1] |= {"repetitions": one.groupby(list(REPEATED), dropna=False).ngroups}
+        line = pd.DataFrame(points).assign(family=rows["family"].iloc[0]).sort_values("x")
+        line.attrs["label"] = _label(rows.iloc[0], differing)
+        found.append(line)
+    return found
+
+
+def _without(texts: pd.Series, option: str) -> list[str]:
+    """Words such as `beta=0.1 norm=group` without those of one option."""
+    return [
+        " ".join(word for word in re.split(r" (?=\w+=)", text) if word.partition("=")[0] != option) for text in texts
+    ]
+
+
+def _label(row: pd.Series, differing: Sequence[str]) -> str:
+    words = []
+    for name in differing:
+        if pd.isna(row[name]) or row[name] == "":
+            continue
+        value = str(row[name])
+        words.append(f"k={value}" if name == "freeze_depth" else value if "=" in value else f"{_words(name)} {value}")
+    return fill(f"{row['family']}{' ' if words else ''}{', '.join(words)}", 30)
+
+
+@styled
+def loss_against(found: Sequence[Correlation], x: str, measure: str, depth: int) -> Figure:
+    """What freezing more than `depth` stages loses in each stream, against the stream's `x`; a panel a strategy."""
+    families = list(dict.fromkeys(one.family for one in found))
+    figure = new_figure(4.6 * len(families) + 1.2, 4.2, f"What freezing loses against {_words(x)}")
+    panels: list[Axes] = list(figure.subplots(1, len(families), sharey=True, squeeze=False)[0])
+    deeper = sorted({one.depth for one in found})
+    for axes, family in zip(panels, families, strict=True):
+        axes.set_title(family)
+        axes.axhline(0, color="#8c8c8c", linewidth=0.8)
+        axes.set_xlabel(_words(x))
+        for one in [one for one in found if one.family == family]:
+            place, points = deeper.index(one.depth), one.points
+            look: dict[str, Any] = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
+            axes.errorbar(
+                points["x"],
+                percent(points["lost"]),
+                percent(points["interval"]),
+                linestyle="none",
+                capsize=2,
+                elinewidth=0.9,
+                markeredgecolor="white",
+                label=f"k={one.depth}",
+                **look,
+            )
+            if one.r is not None:
+                ends = np.array([points["x"].min(), points["x"].max()])
+                axes.plot(
+                    ends, np.polyval(np.polyfit(points["x"], percent(points["lost"]), 1), ends), color=look["color"]
+                )
+    panels[0].set_ylabel(f"{_title(measure)} at k={depth} minus at k (points)")
+    handles = {
+        label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(list(handles.values()), list(handles), loc="outside right center")
+    _note_repetitions(figure, pd.concat([one.points["seeds"] for one in found]), "Lines: least squares.")
+    return figure
+
+
+def _note_repetitions(figure: Figure, counts: pd.Series, note: str = "") -> None:
+    fewest, most = counts.min(), counts.max()
+    seeds = f"{f'{fewest} to ' if fewest < most else ''}{most}"
+    bars = "bars: 95 % confidence interval (Student t)" if most > 1 else "so no interval"
+    add_caption(figure, f"Mean over {seeds} repetition{'s' if most > 1 else ''}; {bars}. {note}".strip())
+
+
+def _words(name: str) -> str:
+    return {"freeze_depth": "freeze depth k: first k stages frozen"}.get(name, name.replace("_", " "))
+
+
+def _title(measure: str) -> str:
+    return {"acc": "ACC"}.get(measure, measure.replace("_", " ").capitalize())

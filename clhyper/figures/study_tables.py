@@ -1,0 +1,155 @@
+"""The tables of a study's page: means, paired differences, correlations, and where a curve overtakes."""
+
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+
+from clhyper.errors import UserError
+from clhyper.figures.curves import loss_against
+from clhyper.figures.relations import correlations, overtakings
+from clhyper.figures.study_figures import Made, Part, figures, heading
+from clhyper.figures.summary import FRACTIONS, choice_label, distinguishing, identified, settings, summarise
+from clhyper.figures.table import to_markdown
+from clhyper.figures.units import COSTS, human_count, human_fraction
+from clhyper.runs.compare import Interval, compare_rows, configurations
+
+_NOTHING = "–"  # noqa: RUF001
+
+
+def table(part: Part) -> Made:
+    """Means, intervals and costs, a table a setting."""
+    with tempfile.TemporaryDirectory() as temporary:
+        file = Path(temporary) / "table.md"
+        to_markdown(summarise(part.runs), file)
+        text = file.read_text(encoding="utf-8")
+    return [*heading(part, "Accuracy, forgetting and cost"), text.strip()], []
+
+
+def comparison(part: Part) -> Made:
+    """Paired differences from a reference row, over the seeds and orders that both have."""
+    reference = part.show["reference"]
+    lines = heading(part, f"Against {reference}, paired")
+    for one in settings(part.runs[part.runs["status"] == "complete"]):
+        lines += [f"### {one.title}", ""]
+        try:
+            found = configurations(one.rows, reference)
+        except UserError as error:
+            lines += [f"No comparison: {error}.", ""]
+            continue
+        if len(found) > 1:
+            lines += [f"No comparison: {reference} is not one configuration but {len(found)}.", ""]
+            continue
+        for measure in part.show.get("measures", ["acc", "forgetting"]):
+            lines += [*_differences(one.rows, found[0], reference, measure), ""]
+    return lines[:-1], []
+
+
+def _differences(rows: pd.DataFrame, reference: pd.DataFrame, name: str, measure: str) -> list[str]:
+    summary = summarise(rows)
+    choices = distinguishing(summary)
+    unit = "points" if measure in FRACTIONS else COSTS[measure].unit or "count"
+    lines = [
+        f"| {measure.replace('_', ' ')} minus that of {name} | difference ({unit}) | 95 % interval (t) | bootstrap"
+        " | p (paired t) | p (Wilcoxon) | pairs |",
+        "| :--- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    numbered = dict(zip(summary["configuration"], summary.iterrows(), strict=True))
+    groups = dict(iter(identified(rows).groupby("configuration")))
+    for number, (_, row) in numbered.items():
+        group = groups[number]
+        if set(group["folder"]) & set(reference["folder"]):
+            continue
+        label = row_label(row, choices)
+        try:
+            one = compare_rows(group, reference, label, name, measure)
+        except UserError as error:
+            lines.append(f"| {label} | {_NOTHING} | {error} | | | | |")
+            continue
+        cells = [_amount(measure, one.difference), _span(measure, one.t), _span(measure, one.bootstrap)]
+        cells += [_NOTHING if p is None else f"{p:.2g}" for p in (one.t_p, one.wilcoxon_p)]
+        lines.append(f"| {label} | {' | '.join(cells)} | {len(one.pairs)} |")
+    return lines
+
+
+def row_label(row: pd.Series, choices: list[str]) -> str:
+    """A row of a summary as `strategy k=depth, choices`."""
+    depth = "" if pd.isna(row["freeze_depth"]) else f" k={row['freeze_depth']}"
+    return f"{row['strategy']}{depth}{choice_label(row, choices)}".replace("|", "\\|")
+
+
+def _amount(measure: str, value: float) -> str:
+    return human_fraction(value, signed=True) if measure in FRACTIONS else human_count(value, COSTS[measure].unit)
+
+
+def _span(measure: str, interval: Interval | None) -> str:
+    if interval is None:
+        return _NOTHING
+    return f"{_amount(measure, interval.low)} to {_amount(measure, interval.high)}"
+
+
+def correlation(part: Part) -> Made:
+    """What freezing loses against a property of streams: r, its interval, and a figure."""
+    x, measure, depth = part.show["x"], part.show["measure"], part.show["depth"]
+    lines = heading(part, f"What freezing loses and {x.replace('_', ' ')}: correlation over streams")
+    if x not in part.runs or part.runs[x].isna().all():
+        return [*lines, f"No complete run has a {x}."], []
+    found = [one for one in correlations(part.runs, x, measure, depth) if len(one.points)]
+    if not found:
+        return [*lines, f"No strategy has complete runs at depth {depth} and beyond."], []
+    lines += [
+        f"{measure} at freeze depth {depth} minus {measure} at depth k of the same stream, class order and seed,"
+        f" averaged over seeds; each stream and class order is one point. A negative r says: the greater the {x}, the"
+        " less freezing loses.",
+        "",
+        "| strategy | depth k | Pearson's r | 95 % interval (Fisher) | p | Spearman's rho | streams |",
+        "| :--- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for one in found:
+        numbers = [_NOTHING if value is None else f"{value:.2f}" for value in (one.r, one.rho)]
+        span = "needs 4 streams" if one.low is None else f"{one.low:.2f} to {one.high:.2f}"
+        p = _NOTHING if one.p is None else f"{one.p:.2g}"
+        lines.append(f"| {one.family} | {one.depth} | {numbers[0]} | {span} | {p} | {numbers[1]} | {len(one.points)} |")
+    text, files = figures(
+        part,
+        f"What freezing loses against {x}",
+        iter([(f"{measure}-lost-against-{x}".replace("_", "-"), lambda: loss_against(found, x, measure, depth))]),
+    )
+    return [*lines, "", *text[2:]], files
+
+
+def overtakes(part: Part) -> Made:
+    """Each other row against a curve of configurations, at equal cost, and where the curve overtakes."""
+    strategy, depth, cost, measure = (part.show[name] for name in ("strategy", "depth", "cost", "measure"))
+    unit = COSTS[cost].unit
+    lines = heading(part, f"Where {strategy} k={depth} overtakes at equal {cost.replace('_', ' ')}")
+    for one in settings(part.runs[part.runs["status"] == "complete"]):
+        choices = distinguishing(summarise(one.rows))
+        found = overtakings(one.rows, strategy, depth, cost, measure)
+        lines += [f"### {one.title}", ""]
+        if not found:
+            lines += [f"No complete run of {strategy} k={depth} shares a seed with another row.", ""]
+            continue
+        title = "ACC" if measure == "acc" else measure.replace("_", " ")
+        lines += [
+            f"| | {cost.replace('_', ' ')} | {title} % | {strategy} at as much, minus it (points) | overtakes at |",
+            "| :--- | ---: | ---: | ---: | ---: |",
+        ]
+        for row in found:
+            difference = human_fraction(*row.difference, signed=True)
+            ends = {"less": "at its least, which is more", "more": "at its most, which is less"}
+            difference += f" ({ends[row.outside]})" if row.outside else ""
+            mean, interval = row.at
+            at = "never, up to its most"
+            if row.crossings:
+                at = human_count(mean, unit) + (f" ± {human_count(interval, unit)}" if interval == interval else "")
+                at += "" if row.crossings == row.pairs else f" in {row.crossings} of {row.pairs} pairs, else never"
+            label = row_label(row.row, choices)
+            value = human_fraction(row.measure)
+            lines.append(f"| {label} | {human_count(row.cost, unit)} | {value} | {difference} | {at} |")
+        lines.append("")
+    lines.append(
+        "Between two measured points the curve is taken as a straight line, for each seed and order of classes its own;"
+        " ± is the half-width of the 95 % interval over these (Student t)."
+    )
+    return lines, []

@@ -1,0 +1,75 @@
+"""Correlations and crossings of numbers whose answers are known."""
+
+import numpy as np
+import pytest
+from frames import frame, run
+
+from clhyper.figures.relations import correlations, crossing, overtakings
+
+
+def streams(lost, seeds=2):
+    """Runs on streams with similarity 0.1, 0.2, ...; depth 2 loses `lost[i]` against depth 1 on stream i."""
+    rows = []
+    for number, loss in enumerate(lost):
+        for seed in range(seeds):
+            shared = {"stream": f"alike={number}", "similarity": 0.1 * (number + 1)}
+            rows.append(run("naive", 1, seed, acc=0.9 - 0.01 * seed, **shared))
+            rows.append(run("naive", 2, seed, acc=0.9 - 0.01 * seed - loss, **shared))
+    return frame(*rows)
+
+
+def test_a_loss_that_falls_with_similarity_correlates_as_numpy_says():
+    lost = [0.08, 0.05, 0.06, 0.02, 0.01]
+    (found,) = correlations(streams(lost), "similarity", "acc", 1)
+    assert (found.family, found.depth) == ("naive", 2)
+    assert found.points["lost"].tolist() == pytest.approx(lost)
+    assert found.points["seeds"].tolist() == [2] * 5
+    assert found.r == pytest.approx(np.corrcoef(range(5), lost)[0, 1])
+    z, width = np.arctanh(found.r), 1.959964 / np.sqrt(5 - 3)
+    assert (found.low, found.high) == pytest.approx((np.tanh(z - width), np.tanh(z + width)), abs=1e-6)
+    assert found.rho == pytest.approx(-0.9)
+
+
+@pytest.mark.parametrize(("lost", "known"), [([0.1, 0.2], ()), ([0.1, 0.2, 0.1], ("r", "rho")), ([0.1] * 5, ())])
+def test_too_few_streams_or_equal_losses_have_no_interval(lost, known):
+    lost = [round(loss, 12) for loss in lost]
+    runs = streams(lost, seeds=1)
+    runs["acc"] = runs["acc"].round(12)
+    (found,) = correlations(runs, "similarity", "acc", 1)
+    given = {name for name in ("r", "low", "high", "p", "rho") if getattr(found, name) is not None}
+    assert given == set(known)
+
+
+def test_seeds_that_only_one_depth_has_are_left_out():
+    runs = streams([0.1, 0.2, 0.3])
+    runs = runs[~((runs["freeze_depth"] == 2) & (runs["seed"] == 1) & (runs["stream"] == "alike=0"))]
+    (found,) = correlations(runs, "similarity", "acc", 1)
+    assert found.points["seeds"].tolist() == [1, 2, 2]
+
+
+@pytest.mark.parametrize(("level", "at"), [(0.5, 1.0), (0.55, 1.5), (0.7, 3.0), (0.95, None), (0.8, 4.0)])
+def test_a_crossing_lies_on_the_line_between_two_points(level, at):
+    found = crossing(np.array([1.0, 2.0, 4.0]), np.array([0.5, 0.6, 0.8]), level)
+    assert found == (None if at is None else pytest.approx(at))
+
+
+def replay(seed, *points):
+    return [
+        run("latent-replay", 2, seed, variant=f"buffer_size={size}", bytes_kept=size, acc=acc) for size, acc in points
+    ]
+
+
+def test_where_replay_overtakes_is_found_for_each_seed():
+    rows = [*replay(0, (100, 0.5), (300, 0.7)), *replay(1, (100, 0.5), (300, 0.9))]
+    rows += [run("partial-hypernetwork", 2, seed, bytes_kept=200, acc=0.65) for seed in (0, 1, 2)]
+    rows += [run("naive", 2, seed, bytes_kept=50, acc=0.8) for seed in (0, 1)]
+    found = {one.row["strategy"]: one for one in overtakings(frame(*rows), "latent-replay", 2, "bytes_kept", "acc")}
+    hypernetwork, naive = found["partial-hypernetwork"], found["naive"]
+    # At 200 bytes replay has 0.6 and 0.7; it reaches 0.65 at 250 and at 175 bytes.
+    assert hypernetwork.difference[0] == pytest.approx(0.0)
+    assert hypernetwork.at[0] == pytest.approx((250 + 175) / 2)
+    assert (hypernetwork.crossings, hypernetwork.pairs, hypernetwork.outside) == (2, 2, "")
+    # Below all that replay keeps, its least counts, and one seed's replay never gets there.
+    assert naive.difference[0] == pytest.approx(-0.3)
+    assert (naive.crossings, naive.pairs, naive.outside) == (1, 2, "less")
+    assert naive.at[0] == pytest.approx(250)

@@ -1,0 +1,146 @@
+"""What a study's file says, and the runs that it is expanded to."""
+
+import pytest
+
+from clhyper.errors import UserError
+from clhyper.registry import studies
+from clhyper.runs.study import expand, read_study
+
+SMALL = """
+title = "Small"
+question = "Does it run?"
+seeds = 2
+
+[data]
+glyphs = "an .npz file"
+
+[options]
+epochs = 3
+batch_size = 16
+
+[streams.digits]
+benchmark = "split-digits"
+epochs = 4
+
+[streams.own]
+benchmark = "split-npz"
+data = "{glyphs}"
+optional = true
+
+[[runs]]
+strategies = ["naive", "latent-replay"]
+depths = "0-1"
+
+[[runs]]
+strategies = ["latent-replay"]
+depths = "1"
+options = { batch_size = 8 }
+grid = { buffer_size = [0, 10] }
+
+[[show]]
+kind = "table"
+"""
+
+
+@pytest.fixture
+def study(tmp_path):
+    """Reads a study from text."""
+
+    def study(text):
+        file = tmp_path / "small.toml"
+        file.write_text(text)
+        return read_study(str(file))
+
+    return study
+
+
+@pytest.mark.parametrize("name", studies())
+def test_a_study_of_ours_has_runs_on_its_streams_and_small_on_digits(name):
+    found = read_study(name)
+    paths = {data: f"folder/{data}" for data in found.data}
+    usual = expand(found, paths, device="cpu")
+    small = expand(found, streams=["digits"], seeds="2", changes={"epochs": 1}, device="cpu")
+    assert {one.stream for one in usual} == {label for label, s in found.streams.items() if not s.get("optional")}
+    assert {one.config.seed for one in usual} == set(range(5))
+    assert {(one.config.benchmark, one.config.strategy_options["epochs"]) for one in small} == {("split-digits", 1)}
+    assert len({one.config.name for one in usual}) == len(usual)
+
+
+def test_the_issues_six_studies_are_there():
+    assert {"freeze-depth", "noise", "similarity", "generators", "buffer-size", "task-count"} <= set(studies())
+
+
+def test_runs_take_the_studys_options_then_the_streams_then_their_own(study):
+    found = expand(study(SMALL))
+    assert {one.config.strategy_options["epochs"] for one in found} == {4}
+    sizes = {
+        (one.config.strategy, one.config.strategy_options.get("buffer_size")): one.config.strategy_options["batch_size"]
+        for one in found
+        if one.config.freeze_depth == 1
+    }
+    assert sizes == {("naive", None): 16, ("latent-replay", 200): 16, ("latent-replay", 0): 8, ("latent-replay", 10): 8}
+    assert len(found) == 2 * (4 + 2)  # replay is latent replay's depth 0
+
+
+def test_a_change_takes_the_place_of_options_and_of_a_grid(study):
+    found = expand(study(SMALL), changes={"buffer_size": 5, "epochs": 1}, seeds="7")
+    replay = [one.config for one in found if "replay" in one.config.strategy]
+    assert {config.strategy_options["buffer_size"] for config in replay} == {5}
+    assert {(one.config.seed, one.config.strategy_options["epochs"]) for one in found} == {(s, 1) for s in range(7)}
+
+
+def test_a_streams_path_is_the_users(study):
+    found = expand(study(SMALL), {"glyphs": "here/my.npz"}, ["own"])
+    assert {str(one.config.benchmark_options["data"]) for one in found} == {"here/my.npz"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "pieces"),
+    [
+        ('title = "Small"', 'titel = "Small"', ["study small", "has no title"]),
+        ("seeds = 2", "seds = 2", ["'seds'", "did you mean 'seeds'"]),
+        ("seeds = 2", "seeds = [2]", ["seeds [2]", "a whole number or text"]),
+        ("seeds = 2", 'seeds = "two"', ["seeds 'two'"]),
+        ('"naive", "latent-replay"', '"naiv"', ["'naiv'", "did you mean 'naive'"]),
+        ('benchmark = "split-digits"', 'benchmark = "split-digit"', ["did you mean 'split-digits'"]),
+        ('benchmark = "split-digits"\n', "", ["stream digits", "has no benchmark"]),
+        ("buffer_size = [0, 10]", "buffer_sizes = [0, 10]", ["'buffer_sizes'", "did you mean 'buffer_size'"]),
+        ("buffer_size = [0, 10]", "buffer_size = 10", ["grid buffer_size 10", "list of the values"]),
+        ("buffer_size = [0, 10]", "buffer_size = [-1]", ["buffer_size -1: at least 0"]),
+        ("epochs = 4", "epoch = 4", ["'epoch'", "did you mean 'epochs'"]),
+        ("epochs = 4", 'epochs = "four"', ["epochs 'four'"]),
+        ('depths = "1"', 'depth = "1"', ["'depth'", "did you mean 'depths'"]),
+        ('depths = "1"', 'streams = ["digit"]', ["stream in study small, runs 2", "did you mean 'digits'"]),
+        ('kind = "table"', 'kind = "tabel"', ["kind in study small, show 1", "did you mean 'table'"]),
+        ('kind = "table"', 'kind = "curve"', ["show 1", "has no along"]),
+        ('kind = "table"', 'kind = "compare"\nreference = "naive"\nmeasures = ["ac"]', ["'ac'", "did you mean 'acc'"]),
+        ('kind = "table"', 'kind = "against-cost"\nmeasure = "bwt"\ncost = "train_macs"', ["give acc or forgetting"]),
+        ("[options]", "[options", ["study", "small.toml", "not TOML"]),
+    ],
+)
+def test_what_is_wrong_in_a_study_is_said_in_a_sentence(old, new, pieces, study):
+    assert old in SMALL
+    with pytest.raises(UserError) as error:
+        expand(study(SMALL.replace(old, new, 1)))
+    for piece in pieces:
+        assert piece in str(error.value), str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "piece"),
+    [
+        ({"streams": ["own"]}, "stream own of study small needs --data glyphs=PATH: an .npz file"),
+        ({"streams": ["digit"]}, "unknown stream of study small 'digit': did you mean 'digits'?"),
+        ({"paths": {"glyf": "x"}}, "unknown data of study small 'glyf': did you mean 'glyphs'?"),
+        ({"changes": {"epoch": 1}}, "unknown option in study small 'epoch': did you mean 'epochs'?"),
+    ],
+)
+def test_what_is_wrong_in_the_command_is_said_in_a_sentence(arguments, piece, study):
+    with pytest.raises(UserError, match="small") as error:
+        expand(study(SMALL), **arguments)
+    assert str(error.value) == piece
+
+
+def test_an_unknown_study_is_answered_with_the_nearest():
+    with pytest.raises(UserError, match="did you mean 'freeze-depth'"):
+        read_study("freezedepth")
