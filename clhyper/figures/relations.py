@@ -1,4 +1,4 @@
-"""What a study asks of its numbers beside means: a correlation, and where one curve overtakes what stands beside it."""
+"""What a study asks of its numbers beside means: a correlation, where a curve overtakes, what widens a difference."""
 
 import math
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from clhyper.figures.summary import identified, mean_and_interval
-from clhyper.runs.results import SETTING
+from clhyper.runs.results import CHOICES, SETTING
 
 REPEATED = ("seed", "order")
 
@@ -144,3 +144,42 @@ def crossing(x: np.ndarray, y: np.ndarray, level: float) -> float | None:
         return float(x[0])
     share = (level - y[first - 1]) / (y[first] - y[first - 1])
     return float(x[first - 1] + share * (x[first] - x[first - 1]))
+
+
+@dataclass(frozen=True)
+class Widening:
+    """How much further a configuration is from a strategy of its own depth on streams with an option than without it.
+
+    `with_option`, `without`: mean over pairs of seed and order of the configuration's measure minus the strategy's, on
+    either kind of stream; `widened`: mean of the first minus the second, pair by pair, and the half-width of its 95 %
+    interval.
+    """
+
+    row: pd.Series
+    with_option: float
+    without: float
+    widened: tuple[float, float]
+    pairs: int
+
+
+def widenings(runs: pd.DataFrame, strategy: str, option: str, measure: str) -> list[Widening]:
+    """Every other configuration against a strategy at the same depth, on streams with and without an option.
+
+    What differs between the two kinds of stream alone, such as how hard they are, is in both and falls out.
+    """
+    runs = identified(runs)
+    runs = runs[(runs["status"] == "complete") & runs[measure].notna() & runs["freeze_depth"].notna()]
+    runs = runs.assign(has=runs["stream"].str.contains(rf"(?:^|\s|,){option}="))
+    whole = ["family", "strategy", "freeze_depth", *CHOICES]
+    pairs = list(REPEATED)
+    is_reference = (runs["family"] == strategy) | (runs["strategy"] == strategy)
+    references = runs[is_reference].groupby(["freeze_depth", "has", *pairs], dropna=False)[measure].mean()
+    found = []
+    for _, rows in runs[~is_reference].groupby(whole, dropna=False):
+        gaps = rows.groupby(["freeze_depth", "has", *pairs], dropna=False)[measure].mean() - references
+        table = gaps.dropna().unstack("has").dropna()
+        if {True, False} <= set(table.columns) and len(table):
+            widened = mean_and_interval(table[True] - table[False])
+            means = (float(table[kind].mean()) for kind in (True, False))
+            found.append(Widening(rows.iloc[0], *means, widened, len(table)))
+    return found

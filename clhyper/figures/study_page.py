@@ -96,4 +96,5 @@ _KINDS: dict[str, Callable[[Part], Made]] = {
     "compare": study_tables.comparison,
     "correlation": study_tables.correlation,
     "overtakes": study_tables.overtakes,
+    "widens": study_tables.widens,
 }

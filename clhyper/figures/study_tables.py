@@ -7,7 +7,7 @@ import pandas as pd
 
 from clhyper.errors import UserError
 from clhyper.figures.curves import loss_against
-from clhyper.figures.relations import correlations, overtakings
+from clhyper.figures.relations import correlations, overtakings, widenings
 from clhyper.figures.study_figures import Made, Part, figures, heading
 from clhyper.figures.summary import FRACTIONS, choice_label, distinguishing, identified, settings, summarise
 from clhyper.figures.table import to_markdown
@@ -152,4 +152,31 @@ def overtakes(part: Part) -> Made:
         "Between two measured points the curve is taken as a straight line, for each seed and order of classes its own;"
         " ± is the half-width of the 95 % interval over these (Student t)."
     )
+    return lines, []
+
+
+def widens(part: Part) -> Made:
+    """Whether an option of streams widens the difference between each row and a strategy at the row's depth."""
+    strategy, option = part.show["strategy"], part.show["option"]
+    lines = heading(part, f"Does {option} widen the difference from {strategy}?")
+    choices = distinguishing(summarise(part.runs))
+    for measure in part.show.get("measures", ["acc", "forgetting"]):
+        found = widenings(part.runs, strategy, option, measure)
+        if not found:
+            lines += [f"{measure}: no row and {strategy} have complete runs with {option} and without it.", ""]
+            continue
+        unit = "points" if measure in FRACTIONS else COSTS[measure].unit or "count"
+        lines += [
+            f"| {measure.replace('_', ' ')} minus that of {strategy} at the same depth ({unit}) | with {option} |"
+            " without | with minus without | pairs |",
+            "| :--- | ---: | ---: | ---: | ---: |",
+        ]
+        for one in found:
+            cells = [_amount(measure, value) for value in (one.with_option, one.without)]
+            mean, interval = one.widened
+            span = "" if interval != interval else f" ± {_amount(measure, interval).lstrip('+')}"
+            label = row_label(one.row, choices)
+            lines.append(f"| {label} | {' | '.join(cells)} | {_amount(measure, mean)}{span} | {one.pairs} |")
+        lines.append("")
+    lines.append("± is the half-width of the 95 % interval over pairs of seed and order of classes (Student t).")
     return lines, []

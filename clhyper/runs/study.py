@@ -16,7 +16,7 @@ from clhyper.runs.sweep import parse_numbers, parse_seeds, plan
 
 _TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("title", "question", "depths", "kind", "measure", "cost", "along", "x", "reference"), (str,)),
-    **dict.fromkeys(("benchmark", "strategy"), (str,)),
+    **dict.fromkeys(("benchmark", "strategy", "option"), (str,)),
     **dict.fromkeys(("data", "options", "grid"), (dict,)),
     **dict.fromkeys(("runs", "show", "strategies", "measures"), (list,)),
     "seeds": (int, str),
@@ -36,6 +36,7 @@ SHOWN: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "compare": (("reference",), ("measures",)),
     "correlation": (("x", "measure", "depth"), ()),
     "overtakes": (("strategy", "depth", "cost", "measure"), ()),
+    "widens": (("strategy", "option"), ("measures",)),
 }
 """What a page can show, each with the entries that it must and may have; any may name its `streams`."""
 

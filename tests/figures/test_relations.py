@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from frames import frame, run
 
-from clhyper.figures.relations import correlations, crossing, overtakings
+from clhyper.figures.relations import correlations, crossing, overtakings, widenings
 
 
 def streams(lost, seeds=2):
@@ -73,3 +73,29 @@ def test_where_replay_overtakes_is_found_for_each_seed():
     assert naive.difference[0] == pytest.approx(-0.3)
     assert (naive.crossings, naive.pairs, naive.outside) == (1, 2, "less")
     assert naive.at[0] == pytest.approx(250)
+
+
+def noisy_and_clean(gaps_noisy, gaps_clean, **options):
+    """Forgetting of latent replay and, by so much less, of a partial hypernetwork; a number a seed."""
+    rows = []
+    for stream, gaps in (("corrupt=paper", gaps_noisy), ("", gaps_clean)):
+        for seed, gap in enumerate(gaps):
+            base = 0.1 + 0.01 * seed + (0.05 if stream else 0.0)
+            rows.append(run("latent-replay", 2, seed, stream=stream, forgetting=base))
+            rows.append(run("partial-hypernetwork", 2, seed, stream=stream, forgetting=base - gap, **options))
+    return frame(*rows)
+
+
+def test_what_an_option_widens_is_a_difference_of_differences_pair_by_pair():
+    runs = noisy_and_clean([0.06, 0.08, 0.07], [0.02, 0.03, 0.04])
+    (found,) = widenings(runs, "latent-replay", "corrupt", "forgetting")
+    assert (found.with_option, found.without) == pytest.approx((-0.07, -0.03))
+    each = [-0.04, -0.05, -0.03]
+    assert found.widened == pytest.approx((np.mean(each), 4.302653 * np.std(each, ddof=1) / np.sqrt(3)), abs=1e-6)
+    assert found.pairs == 3
+
+
+def test_without_the_same_seed_on_both_kinds_of_stream_nothing_is_said_to_widen():
+    runs = noisy_and_clean([0.06], [0.02])
+    assert not widenings(runs[(runs["stream"] == "") | (runs["seed"] == 1)], "latent-replay", "corrupt", "forgetting")
+    assert not widenings(runs[runs["family"] != "latent-replay"], "latent-replay", "corrupt", "forgetting")
