@@ -277,7 +277,12 @@ def make_ways(options: Options) -> dict[str, Way]:
     torch.manual_seed(0)
     backbone = build_backbone("slim-resnet18", IMAGE_SHAPE, CLASSES)
     strategy = PartialHypernetwork(
-        backbone, freeze_depth=options.depth, batch_size=options.batch_size, copy_embedding=False, device=options.device
+        backbone,
+        freeze_depth=options.depth,
+        batch_size=options.batch_size,
+        generator="additive",
+        copy_embedding=False,
+        device=options.device,
     )
     strategy.model.to(options.device).train()
     strategy.is_training = True

@@ -180,6 +180,6 @@ def widenings(runs: pd.DataFrame, strategy: str, option: str, measure: str) -> l
         table = gaps.dropna().unstack("has").dropna()
         if {True, False} <= set(table.columns) and len(table):
             widened = mean_and_interval(table[True] - table[False])
-            means = (float(table[kind].mean()) for kind in (True, False))
-            found.append(Widening(rows.iloc[0], *means, widened, len(table)))
+            having, lacking = (float(table[kind].mean()) for kind in (True, False))
+            found.append(Widening(rows.iloc[0], having, lacking, widened, len(table)))
     return found

@@ -31,8 +31,9 @@ STRATEGIES = (
 )
 STREAM: dict[str, Any] = {"experiences": 4, "backbone": "small-convnet", "augmentation": "crop-flip"}
 TRAINING: dict[str, Any] = {"epochs": 1, "batch_size": 8, "norm": "batch"}
-HYPERNETWORK: dict[str, Any] = {"drift_tasks": 1, "embedding": 4, "hidden": (8, 8), "channel_embedding": 4}
+HYPERNETWORK: dict[str, Any] = {"drift_tasks": 1, "rank": 4}
 CHUNKED: dict[str, Any] = {"drift_tasks": 1, "embedding": 4, "generator": "chunked", "chunk_size": 300}
+ADDITIVE: dict[str, Any] = {"drift_tasks": 1, "embedding": 4, "generator": "additive", "hidden": (8, 8)}
 REPLAY: dict[str, Any] = {"buffer_size": 16, "replay_batch_size": 8}
 AGEM: dict[str, Any] = {"patterns_per_experience": 8, "sample_size": 6}
 

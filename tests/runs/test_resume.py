@@ -14,6 +14,7 @@ import pytest
 import torch
 from filelock import FileLock
 from small_sweeps import (
+    ADDITIVE,
     CHUNKED,
     STRATEGIES,
     all_numbers,
@@ -88,9 +89,9 @@ def test_every_strategy_stopped_after_each_experience_ends_with_the_same_numbers
     assert_same_numbers(tmp_path, {config.name: uninterrupted[config.name]})
 
 
-@pytest.mark.parametrize("strategy", ["partial-hypernetwork", "full-hypernetwork"])
-def test_a_chunked_generator_stopped_after_an_experience_ends_with_the_same_numbers(strategy, archive, tmp_path):
-    (config,) = small_plan(archive, [strategy], CHUNKED)
+@pytest.mark.parametrize("options", [CHUNKED, ADDITIVE], ids=["chunked", "additive"])
+def test_other_generators_stopped_after_an_experience_end_with_the_same_numbers(options, archive, tmp_path):
+    (config,) = small_plan(archive, ["partial-hypernetwork"], options)
     assert run(config, tmp_path / "straight").status == "complete"
 
     def stop(progress):
