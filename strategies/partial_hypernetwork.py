@@ -71,8 +71,22 @@ class HypernetworkOptions(TrainingOptions):
     chunk_hidden: tuple[int, ...] = field(default=(100, 100), metadata={"generator": ("chunked",)})
     """chunked generator: sizes of the hidden layers that both embeddings pass through"""
 
+    @classmethod
+    def defaults_with(cls, options: dict[str, Any]) -> dict[str, Any]:
+        """Options that suit the generator of `options`, for where they aren't given."""
+        published = {"beta": 0.5, "lookahead": True, "copy_embedding": True, "embedding_rate": 1.0}
+        ours = {"beta": 0.1, "lookahead": False, "copy_embedding": False, "embedding_rate": 1.0}
+        return {
+            "factored": {**ours, "embedding_rate": 5.0},
+            "low-rank": ours,
+            "static": {**published, "copy_embedding": False},
+        }.get(options.get("generator", cls.generator), published)
+
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name, value in self.defaults_with({"generator": self.generator}).items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
         require(self.beta is None or self.beta >= 0, f"beta {self.beta}: at least 0")
         require(self.drift_tasks is None or self.drift_tasks >= 1, f"drift_tasks {self.drift_tasks}: at least 1")
         require(0 < self.fresh <= 1, f"fresh {self.fresh}: a share of more than 0 and at most 1")
@@ -92,19 +106,6 @@ class HypernetworkOptions(TrainingOptions):
                 f"{item.name} {value}: an option of the {listed}, and the generator is {self.generator}; leave it out"
                 " or change the generator",
             )
-
-    def chosen(self, name: str) -> Any:
-        """`beta`, `lookahead`, `copy_embedding` or `embedding_rate` as given, or else what suits the generator."""
-        given = getattr(self, name)
-        if given is not None:
-            return given
-        published = {"beta": 0.5, "lookahead": True, "copy_embedding": True, "embedding_rate": 1.0}
-        ours = {"beta": 0.1, "lookahead": False, "copy_embedding": False, "embedding_rate": 1.0}
-        return {
-            "factored": {**ours, "embedding_rate": 5.0},
-            "low-rank": ours,
-            "static": {**published, "copy_embedding": False},
-        }.get(self.generator, published)[name]
 
     def generator_options(self) -> dict[str, Any]:
         """Options of the chosen generator, by the names that its class gives them."""
@@ -144,27 +145,26 @@ class PartialHypernetwork(Strategy):
 
     def make_model(self, backbone: Backbone) -> GeneratedModel:
         self.snapshot = None
-        self.beta = self.options.chosen("beta")
         front, back = split(backbone, self.freeze_depth)
         hypernetwork = GENERATORS[self.options.generator](back, **self.options.generator_options())
-        return GeneratedModel(front, back, hypernetwork, self.options.chosen("copy_embedding"))
+        return GeneratedModel(front, back, hypernetwork, self.options.copy_embedding)
 
     def prepare_experience(self) -> None:
         """Remembers what is generated for earlier tasks; their own parameters stay out of the optimizer."""
         hypernetwork = self.model.hypernetwork
         present = {self.model.number_of(task) for task in classes_by_task(self.experience)}
         earlier = [number for number in range(hypernetwork.tasks) if number not in present]
-        self.snapshot = hypernetwork.snapshot(torch.tensor(earlier)) if earlier and self.beta else None
+        self.snapshot = hypernetwork.snapshot(torch.tensor(earlier)) if earlier and self.options.beta else None
         self.earlier_tasks = len(earlier)
         self.drift_tasks = min(self.options.drift_tasks or len(earlier), len(earlier))
         like = next(hypernetwork.parameters())
-        self.drift_weight = like.new_tensor(self.beta / max(self.drift_tasks, 1))
+        self.drift_weight = like.new_tensor(self.options.beta / max(self.drift_tasks, 1))
         self.draws = self.generator("drift")
 
     def make_optimizer(self, **kwargs: Any) -> None:
         """The optimizer of every strategy, in two groups if the task's own parameters have another learning rate."""
         super().make_optimizer(**kwargs)
-        relative = self.options.chosen("embedding_rate")
+        relative = self.options.embedding_rate
         if relative == 1:
             return
         present = {self.model.number_of(task) for task in classes_by_task(self.experience)}
@@ -188,7 +188,7 @@ class PartialHypernetwork(Strategy):
             return
         generator = _Drift(self.model.hypernetwork)
         moved = {name: p for name, p in generator.named_parameters() if p.grad is not None}
-        ahead = self._stepped_ahead(moved) if self.options.chosen("lookahead") else {}
+        ahead = self._stepped_ahead(moved) if self.options.lookahead else {}
         drift = functional_call(generator, ahead, (self.snapshot, self.drawn.get("drift")))
         if not drift.requires_grad:  # nothing generated, or nothing that is shared
             return

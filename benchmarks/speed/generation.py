@@ -236,7 +236,7 @@ class Published:
         gradients = torch.autograd.grad(loss, list(trained.values()), retain_graph=not self.frugal)
         learning_rate = self.strategy.options.learning_rate
         ahead = {name: p - learning_rate * g for (name, p), g in zip(trained.items(), gradients, strict=True)}
-        regulariser = self.strategy.beta / len(self.earlier) * self.drift(ahead)
+        regulariser = self.strategy.options.beta / len(self.earlier) * self.drift(ahead)
         if self.frugal:
             for parameter, gradient in zip(trained.values(), gradients, strict=True):
                 parameter.grad = gradient

@@ -13,12 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clhyper.backbones.head_stack import room_for
-from clhyper.hypernetworks.base import Hypernetwork, TaskSet, Weights
+from clhyper.hypernetworks.base import CAPACITY, CLASSIFIER, Hypernetwork, TaskSet, Weights
 from clhyper.hypernetworks.layers import KernelLayers
 from clhyper.hypernetworks.rows import squared_product
-
-CLASSIFIER = "classifier.weight"
-_SMALLEST_CAPACITY = 64
 
 
 class LayerGenerator(NamedTuple):
@@ -151,7 +148,7 @@ class AdditiveHypernetwork(Hypernetwork):
 
     @torch.no_grad()
     def snapshot(self, tasks: Tensor) -> AdditiveSnapshot:
-        chosen = TaskSet.of(self, tasks, room_for(len(tasks), _SMALLEST_CAPACITY))
+        chosen = TaskSet.of(self, tasks, room_for(len(tasks), CAPACITY))
         return AdditiveSnapshot(
             tasks=chosen,
             features=torch.cat([self.mlp(chosen.embeddings), chosen.real], dim=1) * chosen.real,

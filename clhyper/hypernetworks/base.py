@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 Weights = dict[str, Tensor]
+CLASSIFIER = "classifier.weight"
+CAPACITY = 64
+"""tasks that a snapshot has room for, unless there are more, so that shapes stay as tasks come"""
 
 
 @dataclass(frozen=True)

@@ -13,22 +13,22 @@ import torch
 from torch import Tensor, nn
 
 from clhyper.backbones.head_stack import room_for
-from clhyper.hypernetworks.base import TaskSet, Weights
+from clhyper.hypernetworks.base import CAPACITY, TaskSet, Weights
 from clhyper.hypernetworks.layers import KernelLayers
 from clhyper.hypernetworks.table import TabledHypernetwork
-
-_SMALLEST_CAPACITY = 64
 
 
 @dataclass(frozen=True)
 class LowRankSnapshot:
     """What generated the earlier tasks' changes: `tasks`, see `TaskSet`, and copies of the factors U and V, `left` and
-    `right`, and of S, `mixing`, if there is one. `table`: rows of tasks, (T, numbers)."""
+    `right`, and of S, `mixing`, if there is one. `table`: rows of tasks, (T, numbers). `among`: of s and s, see
+    `squared_product`; it stays while embeddings do."""
 
     tasks: TaskSet
     left: Tensor
     right: Tensor
     table: Tensor
+    among: Tensor
     mixing: Tensor | None = None
 
 
@@ -49,7 +49,7 @@ class FactoredHypernetwork(TabledHypernetwork):
 
     Args:
         back: See `TabledHypernetwork`.
-        rank: R.
+        rank: R. What a step of the drift costs grows with its square.
         base_rank: Rank of the base; without it, the base is any kernel.
         fresh: Share of the factors that a new task starts with, more than 0 and at most 1.
     """
@@ -59,20 +59,20 @@ class FactoredHypernetwork(TabledHypernetwork):
         ordinary = {name: parameter.detach() for name, parameter in back.named_parameters()}
         self.rank, self.base_rank, self.layers = rank, base_rank, KernelLayers(self.kernels)
         self.fresh = max(1, round(fresh * rank))
-        self._deviations = torch.stack([torch.zeros(()), *(ordinary[name].std() for name in self.layers.names)])[1:]
+        deviations = torch.stack([torch.zeros(()), *(ordinary[name].std() for name in self.layers.names)])[1:]
         if base_rank is None:
             channels_last = [ordinary[name].movedim(1, -1).flatten() for name in self.layers.names]
             self.base = nn.ParameterList([torch.cat([torch.empty(0), *channels_last])])
         else:
-            self.base = nn.ParameterList(self._factors(base_rank))
-        self.left, self.right = (nn.Parameter(factor) for factor in self._factors(rank))
+            self.base = nn.ParameterList(self._factors(base_rank, deviations))
+        self.left, self.right = (nn.Parameter(factor) for factor in self._factors(rank, deviations))
         self.embedding_size = len(self.layers.names) * rank
 
-    def _factors(self, rank: int) -> tuple[Tensor, Tensor]:
-        """(sum of C, rank) and (sum of n, rank), whose products are at the scale of the back's kernels."""
+    def _factors(self, rank: int, deviations: Tensor) -> tuple[Tensor, Tensor]:
+        """(sum of C, rank) and (sum of n, rank), whose products have these deviations, (L,)."""
         left = torch.randn(sum(self.layers.widths), rank) / rank**0.5
         right = torch.randn(sum(self.layers.sizes), rank)
-        return left, right * (self.layers.owner_of_row @ self._deviations)[:, None]
+        return left, right * (self.layers.owner_of_row @ deviations)[:, None]
 
     def coefficients(self, embeddings: Tensor) -> Tensor:
         """s of tasks, (T, L * R), from their embeddings (T, embedding size)."""
@@ -124,13 +124,21 @@ class FactoredHypernetwork(TabledHypernetwork):
 
     @torch.no_grad()
     def snapshot(self, tasks: Tensor) -> LowRankSnapshot:
-        chosen = TaskSet.of(self, tasks, room_for(len(tasks), _SMALLEST_CAPACITY))
+        chosen = TaskSet.of(self, tasks, room_for(len(tasks), CAPACITY))
+        s = self.coefficients(chosen.embeddings)
         return LowRankSnapshot(
             tasks=chosen,
             left=self.left.clone(),
             right=self.right.clone(),
             table=self.rows(chosen.numbers),
+            among=self._among([s, s]) if self.layers.names else s.new_zeros(0),
         )
+
+    def _among(self, changes: list[Tensor]) -> Tensor:
+        """Sum over tasks of d d^T, d of each layer made of `changes`, (T, L * R) each: (L, width, width)."""
+        layered = [change.view(len(change), len(self.layers.names), self.rank) for change in changes]
+        each = torch.cat(layered, dim=2).movedim(0, 2)
+        return each @ each.mT
 
     def drift(self, snapshot: LowRankSnapshot, tasks: Tensor | None = None) -> Tensor:
         """Closed form of the drift, which builds no kernel; its cost hardly depends on the number of tasks.
@@ -155,10 +163,11 @@ class FactoredHypernetwork(TabledHypernetwork):
             left, right, changes = [*left, snapshot.left], [*right, snapshot.right], [*changes, moved]
         drift = self.left.new_zeros(())
         if self.layers.names:
-            layered = [change.view(len(now), len(self.layers.names), self.rank) for change in changes]
-            each = torch.cat(layered, dim=2).movedim(0, 2)
+            frozen = moved is None and tasks is None
             drift = self.layers.sum_of_squares(
-                self.layers.by_layer(torch.cat(left, dim=1)), torch.cat(right, dim=1), each @ each.mT
+                self.layers.by_layer(torch.cat(left, dim=1)),
+                torch.cat(right, dim=1),
+                snapshot.among if frozen else self._among(changes),
             )
         return drift + self.rows_moved(snapshot.tasks.numbers, snapshot.table, tasks)
 

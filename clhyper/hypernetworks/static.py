@@ -16,12 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clhyper.backbones.head_stack import room_for
-from clhyper.hypernetworks.base import Weights
+from clhyper.hypernetworks.base import CAPACITY, Weights
 from clhyper.hypernetworks.table import TabledHypernetwork
 
 SIDE = 16
 """inputs and outputs of a tile"""
-_SMALLEST_CAPACITY = 64
 
 
 class TileGenerator(nn.Module):
@@ -148,7 +147,7 @@ class StaticHypernetwork(TabledHypernetwork):
         moments = [(z * its[:, None]).mT @ z for its in self._owners.T]
         if not moments:
             return z.new_zeros(len(z), 0)
-        room = room_for(len(z), _SMALLEST_CAPACITY) - len(z)
+        room = room_for(len(z), CAPACITY) - len(z)
         return F.pad(torch.stack(moments, dim=1), (0, 0, 0, 0, 0, 0, 0, room))
 
     def drift(self, snapshot: StaticSnapshot, tasks: Tensor | None = None) -> Tensor:

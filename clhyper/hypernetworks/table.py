@@ -5,9 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from clhyper.hypernetworks.base import Hypernetwork, Weights
-
-CLASSIFIER = "classifier.weight"
+from clhyper.hypernetworks.base import CLASSIFIER, Hypernetwork, Weights
 
 
 class TabledHypernetwork(Hypernetwork):

@@ -224,8 +224,13 @@ def options_class(kind: Kind, name: str) -> type[Any] | None:
 
 
 def other_than_default(known: type[Any] | None, options: dict[str, Any]) -> dict[str, Any]:
-    """Those of `options`, as plain values, that aren't at the default of the options class `known`."""
-    defaults = _plain(option_defaults(known)) if known else {}
+    """Those of `options`, as plain values, that aren't at the default of the options class `known`.
+
+    Its classmethod `defaults_with`, if it has one, says which defaults follow from other options.
+    """
+    defaults = option_defaults(known) if known else {}
+    following: Any = getattr(known, "defaults_with", None)
+    defaults = _plain(defaults | (following(options) if following else {}))
     return {option: value for option, value in _plain(options).items() if defaults.get(option) != value}
 
 

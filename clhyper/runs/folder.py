@@ -72,10 +72,11 @@ class RunFolder:
         now = self.config.as_dict()
         for table in ("benchmark_options", "strategy_options"):
             for name, value in begun_with.get(table, {}).items():
+                flag = f"--{name.replace('_', '-')} {value}"
                 require(
                     now[table].get(name, value) == value,
-                    f"{self.path}: was begun with {name} {value}, and {now[table].get(name)} is the default now; give"
-                    f" --{name.replace('_', '-')}, or move the folder away to run it anew",
+                    f"{self.path}: was begun with {name} {value}, and {now[table].get(name)} is the default now; move"
+                    f" the folder away to run it anew, or give {flag} to run that in a folder of its own",
                 )
 
     @property

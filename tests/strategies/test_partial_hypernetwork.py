@@ -204,17 +204,15 @@ def test_the_chunked_generator_learns_two_experiences_and_hardly_forgets_the_fir
 
 def test_each_generator_has_its_own_defaults_and_what_is_given_comes_first():
     published = PartialHypernetwork.Options(generator="additive")
-    assert [published.chosen(n) for n in ("beta", "lookahead", "copy_embedding", "embedding_rate")] == [
+    assert (published.beta, published.lookahead, published.copy_embedding, published.embedding_rate) == (
         0.5,
         True,
         True,
         1,
-    ]
-    assert PartialHypernetwork.Options().chosen("beta") == 0.1
-    assert PartialHypernetwork.Options(beta=0.0, lookahead=True).chosen("beta") == 0.0
-    assert PartialHypernetwork.Options(beta=0.0, lookahead=True).chosen("lookahead")
-    for name in GENERATORS:
-        assert PartialHypernetwork.Options(generator=name).chosen("beta") > 0
+    )
+    assert PartialHypernetwork.Options().beta == 0.1
+    given = PartialHypernetwork.Options(beta=0.0, lookahead=True)
+    assert (given.beta, given.lookahead, given.embedding_rate) == (0.0, True, 5.0)
 
 
 def test_every_generator_has_its_options_and_its_class():
