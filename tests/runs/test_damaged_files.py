@@ -128,7 +128,7 @@ def test_a_run_begun_by_a_version_with_other_parameters_is_refused_in_a_sentence
     path = tmp_path / "r" / config.name / "checkpoint.pt"
     content = torch.load(path, weights_only=True)
     tensors = content["strategy"]["model"]["tensors"]
-    tensors["hypernetwork.kernels.0.weight"] = tensors.pop("hypernetwork.task_matrix")
+    tensors["hypernetwork.kernels.0.weight"] = tensors.pop("hypernetwork.left")
     torch.save(content, path)
     earlier = path.read_bytes()
     outcome = run(config, tmp_path / "r")
