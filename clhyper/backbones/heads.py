@@ -3,7 +3,7 @@
 import copy
 import itertools
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -74,9 +74,10 @@ class HeadedModel(SplitModel):
             return by_task(hidden, tasks, lambda rows, task: self.masked(self.heads[str(task)](rows), task))
         return self.stack.own(self.stack(hidden), tasks)
 
-    def _of_every_task(self, features: Tensor, tasks: Sequence[int]) -> Tensor:
+    def _of_every_task(self, tasks: Sequence[int]) -> Callable[[Tensor], Tensor]:
         heads = [self.heads[str(task)] for task in tasks]
-        return together(heads[0], [dict(head.named_parameters()) for head in heads], self.body(features))
+        outputs = together(heads[0], [dict(head.named_parameters()) for head in heads])
+        return lambda features: outputs(self.body(features))
 
     def plain_back(self, task: int) -> nn.Sequential:
         return nn.Sequential(OrderedDict([*self.body.named_children(), ("classifier", self.heads[str(task)])]))
@@ -114,9 +115,9 @@ class SeparateModel(SplitModel):
     def back(self, features: Tensor, tasks: Tensor | int) -> Tensor:
         return by_task(features, tasks, lambda rows, task: self.masked(self.backs[str(task)](rows), task))
 
-    def _of_every_task(self, features: Tensor, tasks: Sequence[int]) -> Tensor:
+    def _of_every_task(self, tasks: Sequence[int]) -> Callable[[Tensor], Tensor]:
         backs = [self.backs[str(task)] for task in tasks]
-        return together(backs[0], [back.state_dict() for back in backs], features)
+        return together(backs[0], [back.state_dict() for back in backs])
 
     def plain_back(self, task: int) -> nn.Sequential:
         back: Any = self.backs[str(task)]

@@ -14,6 +14,7 @@ class MLP(Backbone):
     """Images (batch, channels, height, width) to logits (batch, classes). Stages `hidden1` and `hidden2`."""
 
     smallest_image = 1
+    stages = 2
 
     def __init__(self, image_shape: tuple[int, int, int] = (1, 8, 8), classes: int = 10, width: int = 256) -> None:
         stages: OrderedDict[str, nn.Module] = OrderedDict(

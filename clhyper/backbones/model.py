@@ -108,16 +108,24 @@ class SplitModel(MultiTaskModule):
     def back(self, features: Tensor, tasks: Tensor | int) -> Tensor:
         """Logits (batch, classes) from the front's features and tasks (batch,), or one task for all."""
 
-    def every_task(self, features: Tensor, tasks: Sequence[int]) -> Tensor:
-        """Logits (tasks, batch, classes) of several tasks' networks for the same features, for use in evaluation mode.
+    def every_task(self, tasks: Sequence[int]) -> Callable[[Tensor], Tensor]:
+        """Several tasks' networks as they are now, for evaluation: features to logits (tasks, batch, classes).
 
         They are `back`'s but for rounding: all networks are applied at once. A class that a task lacks has -inf.
         """
-        outputs = self._of_every_task(features, tasks)
-        return torch.stack([self.masked(logits, task) for logits, task in zip(outputs, tasks, strict=True)])
+        outputs = self._of_every_task(tasks)
 
-    def _of_every_task(self, features: Tensor, tasks: Sequence[int]) -> Tensor:
-        """(tasks, batch, outputs), outputs that are none of the task's classes included; here one task by one."""
+        def masked(features: Tensor) -> Tensor:
+            every = zip(outputs(features), tasks, strict=True)
+            return torch.stack([self.masked(logits, task) for logits, task in every])
+
+        return masked
+
+    def _of_every_task(self, tasks: Sequence[int]) -> Callable[[Tensor], Tensor]:
+        """To (tasks, batch, outputs), outputs that are none of the task's classes included; here one task by one."""
+        return lambda features: self._one_by_one(features, tasks)
+
+    def _one_by_one(self, features: Tensor, tasks: Sequence[int]) -> Tensor:
         outputs = [self.back(features, task) for task in tasks]
         width = max(logits.shape[1] for logits in outputs)
         return torch.stack([F.pad(logits, (0, width - logits.shape[1])) for logits in outputs])

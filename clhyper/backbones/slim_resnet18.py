@@ -42,6 +42,7 @@ class SlimResNet18(Backbone):
     """
 
     smallest_image = 16
+    stages = 4
 
     def __init__(self, image_shape: tuple[int, int, int] = (3, 32, 32), classes: int = 10, width: int = 20) -> None:
         stages: OrderedDict[str, nn.Module] = OrderedDict()

@@ -24,6 +24,7 @@ class SmallConvNet(Backbone):
     """
 
     smallest_image = 4
+    stages = 3
 
     def __init__(self, image_shape: tuple[int, int, int] = (1, 8, 8), classes: int = 10, width: int = 16) -> None:
         stages: OrderedDict[str, nn.Module] = OrderedDict(

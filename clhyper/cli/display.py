@@ -1,14 +1,18 @@
 """Live progress on a terminal, plain lines elsewhere."""
 
 import time
+from collections.abc import Sequence
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-from clhyper.runs.config import RunConfig
+from clhyper.runs.config import RunConfig, options_class, other_than_default
 from clhyper.runs.outcome import Note, Outcome, Progress
+
+_LONGEST = 24
+"""characters of an option's value"""
 
 
 class Display:
@@ -18,10 +22,14 @@ class Display:
         runs: Number of runs.
         quiet: Show nothing.
         lines_for_experiences: Where output is no terminal, a line for each experience, not only for each run.
+        among: The runs, where they are several: their names say in what they differ.
     """
 
-    def __init__(self, runs: int, quiet: bool = False, lines_for_experiences: bool = False) -> None:
+    def __init__(
+        self, runs: int, quiet: bool = False, lines_for_experiences: bool = False, among: Sequence[RunConfig] = ()
+    ) -> None:
         self.runs, self.quiet, self.lines_for_experiences = runs, quiet, lines_for_experiences
+        self.labels = dict(zip((config.name for config in among), labels(among), strict=True))
         self.console = Console()
         self.live = self.console.is_terminal and not quiet
         self.bars = Bars(
@@ -56,7 +64,7 @@ class Display:
             self._advance(config, message)
 
     def _advance(self, config: RunConfig, progress: Progress) -> None:
-        name = label(config)
+        name = self._label(config)
         if name not in self.rows:
             self.rows[name] = self.bars.add_task(name, total=progress.total, state="")
         accuracy = "" if progress.accuracy is None else f" acc {100 * progress.accuracy:.1f} %"
@@ -72,13 +80,13 @@ class Display:
             self._line(f"{name}: {state}")
 
     def _wait(self, config: RunConfig, note: Note) -> None:
-        name = label(config)
+        name = self._label(config)
         if name in self.rows:
             self.bars.remove_task(self.rows.pop(name))
         self._line(f"{name}: {note.text}")
 
     def _end(self, config: RunConfig, outcome: Outcome) -> None:
-        name = label(config)
+        name = self._label(config)
         self.ended += 1
         self.share[name] = 1.0
         self._show_whole()
@@ -93,6 +101,9 @@ class Display:
         left = self._time_left()
         status = "skipped, complete before" if outcome.status == "skipped" else outcome.status
         self._line(f"[{self.ended}/{self.runs}] {name}: {status}{reason}{numbers}{left}")
+
+    def _label(self, config: RunConfig) -> str:
+        return self.labels.setdefault(config.name, labels([config])[0])
 
     def _show_whole(self) -> None:
         done = sum(self.share.values())
@@ -110,7 +121,32 @@ class Display:
             self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def label(config: RunConfig) -> str:
-    """A run's name without stream and hash: `partial-hypernetwork depth 2 seed 0`."""
-    depth = config.strategy_options.get("freeze_depth")
-    return f"{config.strategy}{'' if depth is None else f' depth {depth}'} seed {config.seed}"
+def labels(configs: Sequence[RunConfig]) -> list[str]:
+    """Names of runs without hash, with what tells them apart: `partial-hypernetwork depth 2 generator=static seed 0`.
+
+    That is, of options that aren't at their default, those in which runs of one stream and strategy differ. Where there
+    are several streams, the stream comes first.
+    """
+    several = len({config.benchmark for config in configs}) > 1
+    shared: dict[tuple[str, str], set[str]] = {}
+    for config in configs:
+        shared.setdefault((config.benchmark, config.strategy), _options(config)).intersection_update(_options(config))
+    names = []
+    for config in configs:
+        depth = config.strategy_options.get("freeze_depth")
+        said = [config.benchmark] if several else []
+        said += [config.strategy, *([] if depth is None else [f"depth {depth}"])]
+        said += sorted(_options(config) - shared[config.benchmark, config.strategy])
+        names.append(" ".join([*said, f"seed {config.seed}"]))
+    return names
+
+
+def _options(config: RunConfig) -> set[str]:
+    """A run's options that aren't at their default, but for its depth; of a path the last part."""
+    changed = other_than_default(options_class("benchmark", config.benchmark), config.benchmark_options)
+    changed |= other_than_default(options_class("strategy", config.strategy), config.strategy_options)
+    words = set()
+    for name, value in changed.items():
+        text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+        words |= set() if name == "freeze_depth" else {f"{name}={text.rpartition('/')[2][:_LONGEST]}"}
+    return words

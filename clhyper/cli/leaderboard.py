@@ -4,6 +4,7 @@ from pathlib import Path
 
 from clhyper.cli.common import check_output, folder_and_flags
 from clhyper.cli.flags import Flag
+from clhyper.errors import require
 
 _FOLDER = Path("results")
 
@@ -19,6 +20,7 @@ def main(arguments: list[str]) -> int:
         arguments,
         default=_FOLDER,
     )
+    require(folder.is_dir(), f"leaderboard {folder}: no such folder; give one in which `clhyper study` wrote pages")
     output = values["output"] or folder / "leaderboard.md"
     check_output(output.parent)
     from clhyper.figures.leaderboard import write_leaderboard

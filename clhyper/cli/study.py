@@ -1,5 +1,6 @@
 """answers one of the suite's questions: runs all of a study, then writes its table, figures and page"""
 
+import os
 import shlex
 import tomllib
 from pathlib import Path
@@ -39,6 +40,9 @@ def main(arguments: list[str]) -> int:
     if not words:
         raise UserError(f"missing study: clhyper study NAME, one of {', '.join(studies())}, or a TOML file")
     require(len(words) < 2, f"study takes one name, and {words[-1]!r} is too much")
+    names = [flag.partition("=")[0] for flag in flags if flag.startswith("--")]
+    for name in names:
+        require(names.count(name) == 1, f"{name} is given twice: give it once, with all its values after it")
     study = read_study(words[0])
     given = [
         Flag("data", tuple[str, ...], (), "where data are, as NAME=PATH: " + _listed(study.data)),
@@ -57,15 +61,18 @@ def main(arguments: list[str]) -> int:
         Flag("runs_per_device", str | None, None, RUNS_PER_DEVICE),
         *[flag for flag in runs_flags if flag.name != "quiet"],
     ]
+    running = [
+        *given,
+        *training,
+        Flag("results", Path, RESULTS / study.name, "folder that has one folder a run"),
+        Flag("dry_run", bool, False, "print what would run, and run nothing"),
+    ]
     values = parse(
         f"clhyper study {words[0]}",
         f"{study.title}\n\n{study.question.strip()}\n\nExample:\n  clhyper study {words[0]} --seeds 2 --dry-run",
         [
-            *given,
-            *training,
-            Flag("results", Path, RESULTS / study.name, "folder that has one folder a run"),
+            *running,
             Flag("output", Path, OUTPUT / study.name, "folder for the page"),
-            Flag("dry_run", bool, False, "print what would run, and run nothing"),
             Flag("page_only", bool, False, "renew the page from the runs.jsonl in its folder, and run nothing"),
             *[flag for flag in runs_flags if flag.name == "quiet"],
         ],
@@ -73,15 +80,14 @@ def main(arguments: list[str]) -> int:
     )
     output = values["output"]
     check_output(output)
-    renew = shlex.join(
-        [
-            "clhyper",
-            "study",
-            words[0],
-            "--page-only",
-            *(["--output", str(output)] if output != OUTPUT / study.name else []),
-        ]
-    )
+    name = _portable(words[0]) if words[0].endswith(".toml") else words[0]
+    place = ["--output", _portable(output)] if output != OUTPUT / study.name else []
+    for flag in running if values["page_only"] else []:
+        require(
+            values[flag.name] == flag.default,
+            f"--page-only and --{flag.name.replace('_', '-')} contradict each other: the page is renewed from what was"
+            " run before; leave one of them out",
+        )
     code = 0
     if not values["page_only"]:
         paths = _pairs("data", values["data"])
@@ -99,6 +105,8 @@ def main(arguments: list[str]) -> int:
             loading=values["loading"],
             engine=values["engine"],
         )
+        for data, path in paths.items():
+            require(Path(path).exists(), f"--data {data}={path}: no such file or folder; give {study.data[data]}")
         if values["dry_run"]:
             print("\n".join(one.config.name for one in planned))
             print(f"{len(planned)} runs, {at_once(jobs, lanes)}, {threads} CPU threads each, on {device}")
@@ -106,11 +114,11 @@ def main(arguments: list[str]) -> int:
         from clhyper.runs.archive import ARCHIVE, pack
 
         code = execute_and_show([one.config for one in planned], values["results"], jobs, values["quiet"], lanes)
-        shown = _command(words[0], values, [*given, *training], paths)
+        shown = _command(name, values, [*given, *training], paths)
         pack(planned, values["results"], output / ARCHIVE, shown, paths)
     from clhyper.figures.study_page import write_page
 
-    files = write_page(study, output, renew)
+    files = write_page(study, output, shlex.join(["clhyper", "study", name, "--page-only", *place]))
     if not values["quiet"]:
         print("\n".join(map(str, files)))
     return code
@@ -125,12 +133,20 @@ def _usual(study: Study) -> str:
 
 
 def _pairs(flag: str, texts: tuple[str, ...]) -> dict[str, str]:
+    found: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         require(bool(name and equals and value), f"--{flag} {text}: give NAME=VALUE")
-    return {
-        text.partition("=")[0].replace("-", "_" if flag == "set" else "-"): text.partition("=")[2] for text in texts
-    }
+        name = name.replace("-", "_") if flag == "set" else name
+        require(name not in found, f"--{flag} {text}: {name} is given twice; give it one value")
+        found[name] = value
+    return found
+
+
+def _portable(path: Path | str) -> str:
+    """A path as others can type it: from the working directory if it is in there, else its last part."""
+    whole = Path(os.path.abspath(path))
+    return whole.relative_to(Path.cwd()).as_posix() if whole.is_relative_to(Path.cwd()) else whole.name
 
 
 def _value(text: str) -> Any:

@@ -108,7 +108,7 @@ def execute_and_show(configs: list[RunConfig], results: Path, jobs: int, quiet: 
     from clhyper.runs.local import execute
 
     check_results(results)
-    with Display(len(configs), quiet) as display:
+    with Display(len(configs), quiet, among=configs) as display:
         outcomes = execute(configs, results, jobs, display.update, lanes)
     failed = [outcome for outcome in outcomes.values() if outcome.status == "failed"]
     busy = [outcome for outcome in outcomes.values() if outcome.status == "busy"]

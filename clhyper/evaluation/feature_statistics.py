@@ -1,5 +1,6 @@
 """Statistics of a frozen front's features: the mean of each class of each task, and one covariance for all."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -43,14 +44,19 @@ class FeatureStatistics:
         self.scatter = (self.scatter.double() + x.T @ x).float()
         self.images += len(x)
 
-    def nearest_task(self, features: Tensor) -> Tensor:
-        """(images,): the task whose class has the mean nearest to features (images, channels)."""
+    def nearest_task(self) -> Callable[[Tensor], Tensor]:
+        """A function of features (images, channels): the task (images,) of the class whose mean is nearest to each.
+
+        It factors the covariance once, and knows what has been taken in so far.
+        """
         factor = torch.linalg.cholesky(self.covariance())
-        x, means = (
-            torch.linalg.solve_triangular(factor, part.double().T, upper=False).T for part in (features, self.means)
-        )
-        distances = means.square().sum(dim=1) - 2 * x @ means.T  # but for |x|^2, the same for all means
-        return self.tasks[distances.argmin(dim=1)]
+
+        def whitened(part: Tensor) -> Tensor:
+            return torch.linalg.solve_triangular(factor, part.double().T, upper=False).T
+
+        tasks, means = self.tasks, whitened(self.means)
+        squares = means.square().sum(dim=1)  # distances are without |x|^2, the same for all means
+        return lambda features: tasks[(squares - 2 * whitened(features) @ means.T).argmin(dim=1)]
 
     def covariance(self) -> Tensor:
         """(channels, channels): the within-class covariance, shrunk so that it can be inverted; float64."""

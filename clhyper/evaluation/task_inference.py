@@ -58,6 +58,8 @@ class TaskInference(SupervisedPlugin):
             return "a stream of one experience leaves no task to infer"
         if len(self.tasks) == 1:
             return "without task labels no task is to be inferred, and ACC is over all classes already"
+        if self._has_an_experience_of_several_tasks:
+            return "an experience of several tasks doesn't say which of the data set's classes are whose"
         if method == "entropy" and self._has_a_task_of_one_class:
             return "a task of one class is always predicted with no entropy"
         if method == "features" and not self._has_statistics:
@@ -67,6 +69,10 @@ class TaskInference(SupervisedPlugin):
     @property
     def _has_a_task_of_one_class(self) -> bool:
         return any(len(classes) == 1 for experience in self.stream for classes in classes_by_task(experience).values())
+
+    @property
+    def _has_an_experience_of_several_tasks(self) -> bool:
+        return any(len(classes_by_task(experience)) > 1 for experience in self.stream)
 
     @property
     def _has_statistics(self) -> bool:
@@ -83,7 +89,9 @@ class TaskInference(SupervisedPlugin):
         self.statistics.to(strategy.device).add(torch.cat(features), labels, tasks)
 
     def after_eval(self, strategy: Any, **kwargs: Any) -> None:
-        if len(self.tasks) > 1 and all(strategy.model.knows(experience) for experience in self.stream):
+        if len(self.tasks) == 1 or self._has_an_experience_of_several_tasks:
+            return
+        if all(strategy.model.knows(experience) for experience in self.stream):
             self.accuracies = self._infer(strategy)
 
     @torch.no_grad()
@@ -91,7 +99,8 @@ class TaskInference(SupervisedPlugin):
         """Means over experiences of the share of images that are right, for each measure that can be had."""
         model, device = strategy.model, strategy.device
         tasks, classes = torch.tensor(self.tasks, device=device), self._classes().to(device)
-        statistics = self.statistics.to(device) if self._has_statistics else None
+        every_task = model.every_task(self.tasks)
+        nearest_task = self.statistics.to(device).nearest_task() if self._has_statistics else None
         shares: defaultdict[str, list[float]] = defaultdict(list)
         for experience in self.stream:
             turns.rest()
@@ -99,10 +108,10 @@ class TaskInference(SupervisedPlugin):
             batches = strategy.supply.evaluation(experience.images)
             for x, y, of in batches:
                 features = x if batches.are_features else model.features(x)
-                logits = model.every_task(features, self.tasks)
+                logits = every_task(features)
                 inferred = {"entropy": entropy(logits).argmin(dim=0)}
-                if statistics is not None:
-                    inferred["features"] = _position(statistics.nearest_task(pooled(features)), tasks)
+                if nearest_task is not None:
+                    inferred["features"] = _position(nearest_task(pooled(features)), tasks)
                 predicted, own = classes.gather(1, logits.argmax(dim=2)), _position(of, tasks)
                 for method, chosen in inferred.items():
                     same_class = predicted.gather(0, chosen[None])[0] == classes[own, y]
@@ -113,7 +122,10 @@ class TaskInference(SupervisedPlugin):
         return {name: sum(values) / len(values) for name, values in shares.items()}
 
     def _classes(self) -> Tensor:
-        """(tasks, outputs): the data set's class that each output of each task stands for, -1 for none."""
+        """(tasks, outputs): the data set's class that each output of each task stands for, -1 for none.
+
+        Of experiences of one task each, whose labels are in the order of its `original_classes`.
+        """
         pairs = {
             (task, label): original
             for experience in self.stream

@@ -1,7 +1,6 @@
 """A measure along an option or a cost, and what freezing loses against a property of streams."""
 
 import math
-import re
 from collections.abc import Sequence
 from textwrap import fill
 from typing import Any
@@ -12,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from clhyper.errors import require, unknown
-from clhyper.figures.relations import REPEATED, Correlation
+from clhyper.figures.relations import REPEATED, Correlation, direction, without_option
 from clhyper.figures.scales import cost_axis, measure_axis
 from clhyper.figures.style import COLOURS, DASHES, GREYS, MARKERS, add_caption, new_figure, norms, percent, styled
 from clhyper.figures.summary import family_order, mean_and_interval
@@ -70,7 +69,7 @@ def curve(runs: pd.DataFrame, along: str, measure: str, x: str | None = None) ->
 
 def _lines(runs: pd.DataFrame, along: str, measure: str, x: str) -> list[pd.DataFrame]:
     """For each line its points, sorted: x, y, interval, repetitions, family; `attrs["label"]` says what it is."""
-    runs = runs.assign(**{name: _without(runs[name], along) for name in ("variant", "stream")})
+    runs = runs.assign(**{name: without_option(runs[name], along) for name in ("variant", "stream")})
     # At depth 0 there is no front to describe, which begins no other line.
     without = ("front_norm", "front") if along == "freeze_depth" else ()
     columns = (*SETTING, "family", "freeze_depth", *CHOICES)
@@ -93,13 +92,6 @@ def _lines(runs: pd.DataFrame, along: str, measure: str, x: str) -> list[pd.Data
     return found
 
 
-def _without(texts: pd.Series, option: str) -> list[str]:
-    """Words such as `beta=0.1 norm=group` without those of one option."""
-    return [
-        " ".join(word for word in re.split(r" (?=\w+=)", text) if word.partition("=")[0] != option) for text in texts
-    ]
-
-
 def _label(row: pd.Series, differing: Sequence[str]) -> str:
     words = []
     for name in differing:
@@ -112,16 +104,16 @@ def _label(row: pd.Series, differing: Sequence[str]) -> str:
 
 @styled
 def loss_against(found: Sequence[Correlation], x: str, measure: str, depth: int) -> Figure:
-    """What freezing more than `depth` stages loses in each stream, against the stream's `x`; a panel a strategy."""
-    families = list(dict.fromkeys(one.family for one in found))
-    figure = new_figure(4.6 * len(families) + 1.2, 4.2, f"What freezing loses against {_words(x)}")
-    panels: list[Axes] = list(figure.subplots(1, len(families), sharey=True, squeeze=False)[0])
+    """What freezing more than `depth` stages loses in each stream, over the stream's `x`; a panel a configuration."""
+    labels = list(dict.fromkeys(one.label for one in found))
+    figure = new_figure(4.6 * len(labels) + 1.2, 4.2, f"What freezing loses against {_words(x)}")
+    panels: list[Axes] = list(figure.subplots(1, len(labels), sharey=True, squeeze=False)[0])
     deeper = sorted({one.depth for one in found})
-    for axes, family in zip(panels, families, strict=True):
-        axes.set_title(family)
+    for axes, name in zip(panels, labels, strict=True):
+        axes.set_title(fill(name, 40))
         axes.axhline(0, color="#8c8c8c", linewidth=0.8)
         axes.set_xlabel(_words(x))
-        for one in [one for one in found if one.family == family]:
+        for one in [one for one in found if one.label == name]:
             place, points = deeper.index(one.depth), one.points
             look: dict[str, Any] = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
             axes.errorbar(
@@ -140,7 +132,8 @@ def loss_against(found: Sequence[Correlation], x: str, measure: str, depth: int)
                 axes.plot(
                     ends, np.polyval(np.polyfit(points["x"], percent(points["lost"]), 1), ends), color=look["color"]
                 )
-    panels[0].set_ylabel(f"{_title(measure)} at k={depth} minus at k (points)")
+    first, second = (f"k={depth}", "k")[:: direction(measure)]
+    panels[0].set_ylabel(f"{_title(measure)} at {first} minus at {second} (points)")
     handles = {
         label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }

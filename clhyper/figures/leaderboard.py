@@ -1,5 +1,6 @@
 """The leaderboard: what was published, stream by stream, best accuracy first."""
 
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -17,18 +18,19 @@ _HEADERS = {
     "": ":---",
     "ACC %": "---:",
     "forgetting %": "---:",
-    "class-incremental %": "---:",
+    "class-incremental by entropy %": "---:",
+    "class-incremental by features %": "---:",
     "train MACs": "---:",
     "seconds": "---:",
     "bytes kept": "---:",
     "growth a task": "---:",
-    "seeds": "---:",
+    "repetitions": "---:",
     "engine": ":---",
     "machine": ":---",
     "date": ":---",
     "study": ":---",
 }
-_CLASS_INCREMENTAL = "class_incremental_accuracy"
+_CLASS_INCREMENTAL = ("class_incremental_accuracy_by_entropy", "class_incremental_accuracy_by_features")
 
 
 def write_leaderboard(folder: Path, output: Path) -> None:
@@ -47,12 +49,13 @@ def write_leaderboard(folder: Path, output: Path) -> None:
         "",
         f"Made by `clhyper leaderboard` from the result files in this folder, never by hand: of each stream the {BEST}"
         " configurations with the best accuracy after the whole stream, and in italics the bounds that they lie"
-        " between. ± is the half-width of the 95 % interval over seeds and class orders (Student t). Seconds compare"
-        " within one engine and machine only.",
+        " between. ± is the half-width of the 95 % interval over repetitions, pairs of seed and class order (Student"
+        " t). Seconds compare within one engine and machine only.",
         "",
     ]
     for one in settings(runs):
-        lines += [f"## {one.title}", "", *_table(one.rows, folder), ""]
+        lines += [f"## {one.title}", "", *_table(one.rows, output.parent), ""]
+    output.parent.mkdir(parents=True, exist_ok=True)
     write(output, ("\n".join(lines).rstrip() + "\n").encode())
 
 
@@ -65,7 +68,7 @@ def _table(runs: pd.DataFrame, folder: Path) -> list[str]:
     shown = ranked[ranked.index.isin(methods.index) | ranked["family"].isin(BOUNDS)]
     rows = [_cells(row, groups[row["configuration"]], choices, folder) for _, row in shown.iterrows()]
     used = [
-        place for place, name in enumerate(_HEADERS) if name != "class-incremental %" or any(r[place] for r in rows)
+        place for place, name in enumerate(_HEADERS) if not name.startswith("class-inc") or any(r[place] for r in rows)
     ]
     table = [list(_HEADERS), list(_HEADERS.values()), *rows]
     return ["| " + " | ".join(row[place] for place in used) + " |" for row in table]
@@ -75,12 +78,13 @@ def _cells(row: pd.Series, runs: pd.DataFrame, choices: list[str], folder: Path)
     label = row_label(row, choices)
     several = {name: ", ".join(sorted({str(value) for value in runs[name].dropna()})) for name in ("engine", "machine")}
     days = sorted(runs["date"].dropna())
-    pages = sorted({file.parent.relative_to(folder).as_posix() for files in runs["archives"] for file in files})
+    pages = sorted({file.parent.resolve() for files in runs["archives"] for file in files})
+    links = [(page.name, Path(os.path.relpath(page, folder.resolve())).as_posix()) for page in pages]
     return [
         f"*{label}*" if row["family"] in BOUNDS else label,
         human_fraction(row["acc"], row["acc_interval"]),
         human_fraction(row["forgetting"], row["forgetting_interval"]),
-        _class_incremental(row),
+        *(human_fraction(row[way], row[f"{way}_interval"]) if pd.notna(row[way]) else "" for way in _CLASS_INCREMENTAL),
         human_count(row["train_macs"], "MAC"),
         human_seconds(row["train_seconds"]),
         human_count(row["bytes_kept"], "B"),
@@ -89,12 +93,5 @@ def _cells(row: pd.Series, runs: pd.DataFrame, choices: list[str], folder: Path)
         several["engine"],
         several["machine"],
         " to ".join(dict.fromkeys((days[0], days[-1]))) if days else "",
-        ", ".join(f"[{name}]({name}/)" for name in pages),
+        ", ".join(f"[{name}]({place}/)" for name, place in links),
     ]
-
-
-def _class_incremental(row: pd.Series) -> str:
-    """The better of the ways to infer the task, where they were measured."""
-    ways = [name for name in row.index if name.startswith(_CLASS_INCREMENTAL) and not name.endswith("_interval")]
-    known = [(row[name], row[f"{name}_interval"]) for name in ways if pd.notna(row[name])]
-    return human_fraction(*max(known)) if known else ""

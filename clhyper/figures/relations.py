@@ -1,30 +1,39 @@
 """What a study asks of its numbers beside means: a correlation, where a curve overtakes, what widens a difference."""
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from clhyper.figures.summary import identified, mean_and_interval
-from clhyper.runs.results import CHOICES, SETTING
+from clhyper.figures.summary import choice_label, identified, mean_and_interval
+from clhyper.runs.results import CHOICES, COSTS, SETTING
 
 REPEATED = ("seed", "order")
 
 
+def direction(measure: str) -> int:
+    """-1 for what is better when smaller, forgetting and every cost, and 1 for what is better when larger."""
+    return -1 if measure == "forgetting" or measure in COSTS else 1
+
+
 @dataclass(frozen=True)
 class Correlation:
-    """Pearson's r of a measure lost by freezing and a property of streams, with Fisher's 95 % interval.
+    """Pearson's r of what freezing loses in a measure and a property of streams, with Fisher's 95 % interval.
 
-    `points`: a row a stream and class order, columns `x`, `lost` (mean over seeds, a fraction), `interval` (half-width
-    of its 95 % interval) and `seeds`. `low`, `high` and `p` are None for fewer than 4 points, `r` and `rho`
-    (Spearman's) for fewer than 3 or where all x or all losses are equal.
+    `label`: the configuration, by its family and what tells it apart from others of the family. `points`: a row a
+    stream and class order, columns `x`, `lost` (mean over seeds, a fraction), `interval` (half-width of its 95 %
+    interval), `seeds` and `source`, the data set. `low`, `high` and `p` are None for fewer than 4 points, `r` and `rho`
+    (Spearman's) for fewer than 3 or where all x or all losses are equal. `within`: r and the number of points of each
+    data set that has an r.
     """
 
-    family: str
+    label: str
     depth: int
     points: pd.DataFrame
+    within: dict[str, tuple[float, int]]
     r: float | None
     low: float | None
     high: float | None
@@ -33,28 +42,57 @@ class Correlation:
 
 
 def correlations(runs: pd.DataFrame, x: str, measure: str, depth: int) -> list[Correlation]:
-    """For each strategy and each depth beyond `depth`: what freezing that much more loses, against the streams' `x`.
+    """For each configuration and each depth beyond `depth`: what freezing that much more loses, against streams' `x`.
 
-    The loss is the measure at `depth` minus the measure at the greater depth, of runs with the same stream, class order
-    and seed. Streams are the points: seeds of one stream say nothing new about its x.
+    The loss is the measure at `depth` minus the measure at the greater depth, the other way round for what is better
+    when smaller, of runs with the same stream, class order and seed. Streams are the points: seeds of one stream say
+    nothing new about its x.
     """
     runs = runs[(runs["status"] == "complete") & runs[measure].notna() & runs["freeze_depth"].notna()]
     runs = runs[runs[x].notna()]
-    streams = [*SETTING, "order"]
+    runs = runs.assign(source=_sources(runs), variant=without_option(runs["variant"], "data"))
+    # What was the front at depth 0, and what executed the steps, makes no other configuration of these.
+    left_out = ("device", "engine", *(("front_norm", "front") if depth == 0 else ()))
+    choices = [name for name in CHOICES if name not in left_out]
+    streams = [*SETTING, "order", "source"]
     found = []
     for family, rows in runs.groupby("family"):
-        by_run = rows.groupby([*streams, "seed", "freeze_depth"], dropna=False)[[measure, x]].mean().reset_index()
-        base = by_run[by_run["freeze_depth"] == depth]
-        for deeper in sorted(int(one) for one in by_run["freeze_depth"].unique() if one > depth):
-            pairs = base.merge(by_run[by_run["freeze_depth"] == deeper], on=[*streams, "seed"])
-            pairs["lost"] = pairs[f"{measure}_x"] - pairs[f"{measure}_y"]
-            points = []
-            for _, one in pairs.groupby(streams, dropna=False):
-                mean, interval = mean_and_interval(one["lost"])
-                points.append({"x": one[f"{x}_x"].mean(), "lost": mean, "interval": interval, "seeds": len(one)})
-            table = pd.DataFrame(points, columns=["x", "lost", "interval", "seeds"]).sort_values("x")
-            found.append(Correlation(str(family), deeper, table, *_pearson(table)))
+        differing = [name for name in choices if rows[name].nunique(dropna=False) > 1]
+        for _, group in rows.groupby(choices, dropna=False):
+            by_run = group.groupby([*streams, "seed", "freeze_depth"], dropna=False)[[measure, x]].mean().reset_index()
+            base = by_run[by_run["freeze_depth"] == depth]
+            label = f"{family}{choice_label(group.iloc[0], differing)}"
+            for deeper in sorted(int(one) for one in by_run["freeze_depth"].unique() if one > depth):
+                pairs = base.merge(by_run[by_run["freeze_depth"] == deeper], on=[*streams, "seed"])
+                pairs["lost"] = direction(measure) * (pairs[f"{measure}_x"] - pairs[f"{measure}_y"])
+                points = _points(pairs, streams, f"{x}_x")
+                r_of = {str(source): (_pearson(rows)[0], len(rows)) for source, rows in points.groupby("source")}
+                within = {source: (r, count) for source, (r, count) in r_of.items() if r is not None}
+                found.append(Correlation(label, deeper, points, within, *_pearson(points)))
     return found
+
+
+def _points(pairs: pd.DataFrame, streams: list[str], x: str) -> pd.DataFrame:
+    rows = []
+    for _, one in pairs.groupby(streams, dropna=False):
+        lost, interval = mean_and_interval(one["lost"])
+        source = one["source"].iloc[0]
+        rows.append({"x": one[x].mean(), "lost": lost, "interval": interval, "seeds": len(one), "source": source})
+    return pd.DataFrame(rows, columns=["x", "lost", "interval", "seeds", "source"]).sort_values("x", kind="stable")
+
+
+def _sources(runs: pd.DataFrame) -> pd.Series:
+    """What each run's data set is called: the study's names of its streams, or the benchmark."""
+    names = runs["study_stream" if "study_stream" in runs else "benchmark"].astype(str)
+    same = [name for name in ("benchmark", "data") if name in runs]
+    return names.groupby([runs[name] for name in same], dropna=False).transform(lambda some: ", ".join(some.unique()))
+
+
+def without_option(texts: pd.Series, option: str) -> list[str]:
+    """Words such as `beta=0.1 norm=group` without those of one option."""
+    return [
+        " ".join(word for word in re.split(r" (?=\w+=)", text) if word.partition("=")[0] != option) for text in texts
+    ]
 
 
 def _pearson(points: pd.DataFrame) -> tuple[float | None, ...]:
@@ -76,8 +114,8 @@ class Overtaking:
 
     `difference`: mean over pairs of seed and order of the curve's measure minus the configuration's, at the
     configuration's cost, and the half-width of its 95 % interval. `outside`: "less" or "more" where that cost is below
-    or above all of the curve, whose nearest end is then taken. `crossings`: in how many of `pairs` the curve overtakes;
-    `at`: at which cost, mean and half-width.
+    or above all of the curve, whose nearest end is then taken. `crossings`: in how many of `pairs` the curve overtakes,
+    which is to be larger, or smaller in what is better when smaller; `at`: at which cost, mean and half-width.
     """
 
     row: pd.Series
@@ -120,7 +158,7 @@ def _overtakings(
             x, y = curve.index.to_numpy(dtype=float), curve.to_numpy(dtype=float)
             differences.append(float(np.interp(budget, x, y)) - level)
             outside = "less" if budget < x[0] else "more" if budget > x[-1] else outside
-            at = crossing(x, y, level)
+            at = crossing(x, direction(measure) * y, direction(measure) * level)
             crossings += [] if at is None else [at]
         yield Overtaking(
             rows.iloc[0],

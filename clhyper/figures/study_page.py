@@ -1,5 +1,6 @@
 """The page of a study: question, tables, comparisons and figures, made from the archive of its runs alone."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from clhyper.figures import study_figures, study_tables
-from clhyper.figures.study_figures import Made, Part
+from clhyper.figures.study_figures import Made, Part, heading
 from clhyper.figures.summary import summarise
 from clhyper.figures.table import to_csv
 from clhyper.runs.archive import ARCHIVE, command_of, load_archives
@@ -18,15 +19,18 @@ PAGE = "README.md"
 ANSWER = "answer.md"
 """Text of one's own that the page takes in after the question, if there is such a file beside it."""
 _LISTED = 20
+_FIGURE = re.compile(rf"^!\[.*\]\(([^/\\()]+\.png)\)\n\n\*`.*` draws it from {re.escape(ARCHIVE)}", re.MULTILINE)
+"""A figure as a page of ours names it, and not as its `answer.md` may."""
 
 
 def write_page(study: Study, output: Path, command: str) -> list[Path]:
     """Writes `README.md`, `table.csv` and the figures beside the archive in `output`, and returns the files.
 
-    `command`: what renews the page, printed under each figure.
+    Figures of the page that was there and that are no longer made are deleted; a part that can't be made is replaced by
+    the reason. `command`: what renews the page, printed under each figure.
 
     Raises:
-        UserError: no archive, a damaged one, or something to show that the runs don't have.
+        UserError: no archive, or a damaged one.
     """
     runs, matrix = load_archives([output / ARCHIVE])
     complete = runs[runs["status"] == "complete"]
@@ -40,9 +44,16 @@ def write_page(study: Study, output: Path, command: str) -> list[Path]:
         lines += ["No run is complete yet, so there is nothing to show.", ""]
     for show in study.show if len(complete) else []:
         for part in _parts(study, show, runs, matrix, output, command):
-            text, made = _KINDS[show["kind"]](part)
+            try:
+                text, made = _KINDS[show["kind"]](part)
+            except Exception as error:  # the rest of the page is worth having, whatever is wrong with this part
+                reason = " ".join(f"{type(error).__name__}: {error}".split()).removeprefix("UserError: ")
+                text, made = [*heading(part, show["kind"]), f"*This part could not be made: {reason}*"], []
             lines += [*text, ""]
             files += made
+    old = (output / PAGE).read_text(encoding="utf-8", errors="replace") if (output / PAGE).is_file() else ""
+    for name in set(_FIGURE.findall(old)) - {file.name for file in files}:
+        (output / name).unlink(missing_ok=True)
     write(output / PAGE, ("\n".join(lines).rstrip() + "\n").encode())
     return files
 
@@ -97,4 +108,5 @@ _KINDS: dict[str, Callable[[Part], Made]] = {
     "correlation": study_tables.correlation,
     "overtakes": study_tables.overtakes,
     "widens": study_tables.widens,
+    "sizes": study_tables.sizes,
 }

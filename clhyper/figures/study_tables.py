@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from clhyper.errors import UserError
+from clhyper.errors import UserError, require
 from clhyper.figures.curves import loss_against
-from clhyper.figures.relations import correlations, overtakings, widenings
+from clhyper.figures.relations import correlations, direction, overtakings, widenings
 from clhyper.figures.study_figures import Made, Part, figures, heading
 from clhyper.figures.summary import FRACTIONS, choice_label, distinguishing, identified, settings, summarise
 from clhyper.figures.table import to_markdown
@@ -15,6 +15,8 @@ from clhyper.figures.units import COSTS, human_count, human_fraction
 from clhyper.runs.compare import Interval, compare_rows, configurations
 
 _NOTHING = "–"  # noqa: RUF001
+SAME_DEPTH = "@same"
+"""In place of a reference's depth: each row is compared with the reference at the row's own."""
 
 
 def table(part: Part) -> Made:
@@ -29,28 +31,34 @@ def table(part: Part) -> Made:
 def comparison(part: Part) -> Made:
     """Paired differences from a reference row, over the seeds and orders that both have."""
     reference = part.show["reference"]
-    lines = heading(part, f"Against {reference}, paired")
+    title = reference.replace(SAME_DEPTH, " at the same depth")
+    lines = heading(part, f"Against {title}, paired")
     for one in settings(part.runs[part.runs["status"] == "complete"]):
         lines += [f"### {one.title}", ""]
-        try:
-            found = configurations(one.rows, reference)
-        except UserError as error:
-            lines += [f"No comparison: {error}.", ""]
-            continue
-        if len(found) > 1:
-            lines += [f"No comparison: {reference} is not one configuration but {len(found)}.", ""]
-            continue
-        for measure in part.show.get("measures", ["acc", "forgetting"]):
-            lines += [*_differences(one.rows, found[0], reference, measure), ""]
+        by_depth = SAME_DEPTH in reference
+        references: dict[int | None, tuple[str, pd.DataFrame]] = {}
+        for depth in sorted(one.rows["freeze_depth"].dropna().unique()) if by_depth else [None]:
+            name = reference.replace(SAME_DEPTH, f"@{depth}")
+            try:
+                found = configurations(one.rows, name)
+                require(len(found) == 1, f"{name} is not one configuration but {len(found)}")
+                references[depth] = (name, found[0])
+            except UserError as error:
+                lines += [f"No comparison: {error}.", ""]
+        for measure in part.show.get("measures", ["acc", "forgetting"]) if references else []:
+            lines += [*_differences(one.rows, references, title, measure), ""]
     return lines[:-1], []
 
 
-def _differences(rows: pd.DataFrame, reference: pd.DataFrame, name: str, measure: str) -> list[str]:
+def _differences(
+    rows: pd.DataFrame, references: dict[int | None, tuple[str, pd.DataFrame]], title: str, measure: str
+) -> list[str]:
+    """A table with a row for each configuration; `references` by the depth they serve, None for every depth."""
     summary = summarise(rows)
     choices = distinguishing(summary)
     unit = "points" if measure in FRACTIONS else COSTS[measure].unit or "count"
     lines = [
-        f"| {measure.replace('_', ' ')} minus that of {name} | difference ({unit}) | 95 % interval (t) | bootstrap"
+        f"| {measure.replace('_', ' ')} minus that of {title} | difference ({unit}) | 95 % interval (t) | bootstrap"
         " | p (paired t) | p (Wilcoxon) | pairs |",
         "| :--- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
@@ -58,8 +66,10 @@ def _differences(rows: pd.DataFrame, reference: pd.DataFrame, name: str, measure
     groups = dict(iter(identified(rows).groupby("configuration")))
     for number, (_, row) in numbered.items():
         group = groups[number]
-        if set(group["folder"]) & set(reference["folder"]):
+        found = references.get(None) or references.get(row["freeze_depth"])
+        if not found or set(group["folder"]) & set(found[1]["folder"]):
             continue
+        name, reference = found
         label = row_label(row, choices)
         try:
             one = compare_rows(group, reference, label, name, measure)
@@ -97,25 +107,62 @@ def correlation(part: Part) -> Made:
     found = [one for one in correlations(part.runs, x, measure, depth) if len(one.points)]
     if not found:
         return [*lines, f"No strategy has complete runs at depth {depth} and beyond."], []
+    first, second = (f"freeze depth {depth}", "depth k")[:: direction(measure)]
     lines += [
-        f"{measure} at freeze depth {depth} minus {measure} at depth k of the same stream, class order and seed,"
+        f"{measure} at {first} minus {measure} at {second} of the same stream, class order and seed,"
         f" averaged over seeds; each stream and class order is one point. A negative r says: the greater the {x}, the"
-        " less freezing loses.",
+        " less freezing loses. The interval and p take points as independent; several streams made of one data set"
+        " aren't, so that both are too sure of themselves, and r within each data set of three points or more stands"
+        " beside them.",
         "",
-        "| strategy | depth k | Pearson's r | 95 % interval (Fisher) | p | Spearman's rho | streams |",
-        "| :--- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| strategy | depth k | Pearson's r | 95 % interval (Fisher) | p | Spearman's rho | streams"
+        " | r within each data set (streams) |",
+        "| :--- | ---: | ---: | ---: | ---: | ---: | ---: | :--- |",
     ]
     for one in found:
         numbers = [_NOTHING if value is None else f"{value:.2f}" for value in (one.r, one.rho)]
         span = "needs 4 streams" if one.low is None else f"{one.low:.2f} to {one.high:.2f}"
         p = _NOTHING if one.p is None else f"{one.p:.2g}"
-        lines.append(f"| {one.family} | {one.depth} | {numbers[0]} | {span} | {p} | {numbers[1]} | {len(one.points)} |")
+        cells = [one.label.replace("|", "\\|"), one.depth, numbers[0], span, p, numbers[1], len(one.points)]
+        within = ", ".join(f"{source} {r:.2f} ({count})" for source, (r, count) in one.within.items())
+        lines.append(f"| {' | '.join(map(str, cells))} | {within or _NOTHING} |")
     text, files = figures(
         part,
         f"What freezing loses against {x}",
         iter([(f"{measure}-lost-against-{x}".replace("_", "-"), lambda: loss_against(found, x, measure, depth))]),
     )
     return [*lines, "", *text[2:]], files
+
+
+def sizes(part: Part) -> Made:
+    """How large each row's networks are, and what one more task adds, a table a setting."""
+    lines = heading(part, "Sizes, and what a further task adds")
+    for one in settings(part.runs[part.runs["status"] == "complete"]):
+        summary = summarise(one.rows)
+        choices = distinguishing(summary)
+        lines += [
+            f"### {one.title}",
+            "",
+            "| | all parameters | generated for a task | all over generated | a further task's own | over generated"
+            " | bytes kept |",
+            "| :--- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        ]
+        for _, row in summary.iterrows():
+            whole, back = row["trainable_parameters"] + row["frozen_parameters"], row["generated_parameters"]
+            own = row["bytes_per_task"] / 4
+            shares = [f"{value / back:.3g}" if back > 0 and value == value else _NOTHING for value in (whole, own)]
+            cells = [human_count(whole), human_count(back) if back > 0 else _NOTHING, shares[0], human_count(own)]
+            cells += [shares[1], human_count(row["bytes_kept"], "B")]
+            lines.append(f"| {row_label(row, choices)} | {' | '.join(cells)} |")
+        lines.append("")
+    lines.append(
+        "All parameters: at the end of the stream, of the front, of what the tasks share and of every task's own,"
+        " trained by the last experience or not. Generated for a task: the weights that a generator makes, as many as a"
+        " back has. A further task's own: the bytes that serve it alone over 4, statistics of norms included. Bytes"
+        " kept: all that must stay to serve every task and go on learning, stored features and what a regulariser"
+        " remembers included."
+    )
+    return lines, []
 
 
 def overtakes(part: Part) -> Made:

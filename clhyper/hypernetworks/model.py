@@ -1,7 +1,7 @@
 """A network whose back is generated: once a batch, once a task in evaluation."""
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -96,8 +96,8 @@ class GeneratedModel(SplitModel):
     def _back_of(self, features: Tensor, task: int) -> Tensor:
         return self.masked(functional_call(self._skeleton[0], self._tensors_of(task), (features,)), task)
 
-    def _of_every_task(self, features: Tensor, tasks: Sequence[int]) -> Tensor:
-        return together(self._skeleton[0], [self._tensors_of(task) for task in tasks], features)
+    def _of_every_task(self, tasks: Sequence[int]) -> Callable[[Tensor], Tensor]:
+        return together(self._skeleton[0], [self._tensors_of(task) for task in tasks])
 
     def _tensors_of(self, task: int) -> Weights:
         return {**self.weights(task), **self._statistics_of(task)}

@@ -1,6 +1,8 @@
 """Runs kept for publishing: one line of JSON a run, small enough for a repository, read as results are."""
 
+import contextlib
 import json
+import re
 import tempfile
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -9,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
-from clhyper.errors import UserError, require
-from clhyper.runs.files import read_json, write
+from clhyper.errors import UserError
+from clhyper.runs.config import RunConfig
+from clhyper.runs.files import read_json, read_object, write
 from clhyper.runs.folder import CONFIG, ENVIRONMENT, FAILURE, MATRIX, RESULT
 from clhyper.runs.results import load, load_matrix
 from clhyper.runs.study import Planned
@@ -30,24 +33,43 @@ def pack(
 ) -> None:
     """Writes what there is of the planned runs: configuration, environment, result or failure, accuracy matrix.
 
-    `command`: what ran them, kept in the first line. `paths`: the user's paths by name, instead of which the names in
+    Runs that the file has already and that aren't planned stay in it. `command`: what ran the planned ones, kept in
+    the first line, after those that ran the others. `paths`: the user's paths by name; instead of them the names in
     braces are written.
     """
-    names = {path: f"{{{name}}}" for name, path in (paths or {}).items()}
-    lines = [json.dumps({"command": command}) + "\n"]
+    lines: dict[str, dict[str, Any]] = {}
     for one in planned:
         folder = results / one.config.name
         try:
             config = tomllib.loads((folder / CONFIG).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             config = one.config.as_dict()
-        line = {"run": one.config.name, "stream": one.stream, "config": _without_paths(config, names)}
+        for options in (config["benchmark_options"], config["strategy_options"]):
+            options |= {name: value for name, value in one.unfilled.items() if name in options}
+        line = {"run": one.config.name, "stream": one.stream, "config": config}
         line |= {key: value for key, name in _FILES.items() if (value := read_json(folder / name)) is not None}
         if "matrix" in line:
             line["matrix"] = _rounded(line["matrix"]) if len(line["matrix"]) <= _LARGEST else []
-        lines.append(json.dumps(line, separators=(",", ":")) + "\n")
+        if "failure" in line:  # its details are a traceback, which names the machine's folders
+            line["failure"] = {"reason": read_object(folder / FAILURE).get("reason")}
+        for key, text in (("failure", "reason"), ("result", "front")):
+            if isinstance(part := line.get(key), dict) and isinstance(part.get(text), str):
+                part[text] = _without_paths(part[text], paths or {})
+        lines[_identity(config)] = line
+    with contextlib.suppress(UserError):  # nothing to keep of an archive that is absent or damaged
+        commands, before = _read(file)
+        runs = {line["run"] for line in lines.values()}
+        kept = {name: line for name, line in before.items() if name not in lines and line["run"] not in runs}
+        if kept:
+            command, lines = "\n".join(dict.fromkeys([*commands.splitlines(), command])), kept | lines
     file.parent.mkdir(parents=True, exist_ok=True)
-    write(file, "".join(lines).encode())
+    texts = [json.dumps({"command": command}), *(json.dumps(line, separators=(",", ":")) for line in lines.values())]
+    write(file, ("\n".join(texts) + "\n").encode())
+
+
+def _identity(config: Mapping[str, Any]) -> str:
+    """What is run, wherever its data are: the run's name, had it been configured with names in braces for paths."""
+    return RunConfig(**{name: value for name, value in config.items() if name != "schema"}).name
 
 
 def _rounded(value: Any) -> Any:
@@ -56,31 +78,31 @@ def _rounded(value: Any) -> Any:
     return round(value, 5) if isinstance(value, float) else value
 
 
-def _without_paths(value: Any, names: Mapping[str, str]) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_paths(item, names) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without_paths(item, names) for item in value]
-    return names.get(value, value) if isinstance(value, str) else value
+def _without_paths(text: str, paths: Mapping[str, str]) -> str:
+    for name, path in paths.items():
+        if re.search(r"\w", path):
+            text = re.sub(rf"(?<!\w){re.escape(str(Path(path)))}(?!\w)", f"{{{name}}}", text)
+    return text
 
 
 def command_of(file: Path) -> str:
-    """The command that made an archive; raises `UserError` if it can't be read."""
-    return str(_read(file)[0]["command"])
+    """The commands that made an archive, one a line; raises `UserError` if it can't be read."""
+    return _read(file)[0]
 
 
-def _read(file: Path) -> list[dict[str, Any]]:
-    """The objects in an archive, first the one that has the command."""
+def _read(file: Path) -> tuple[str, dict[str, dict[str, Any]]]:
+    """The commands of an archive, and its lines by what is run."""
+    damaged = UserError(f"runs {file}: damaged; run the study again, which trains only what is missing")
     try:
-        lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        header, *lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        command, found = str(header["command"]), {_identity(line["config"]): line for line in lines}
     except OSError as error:
         raise UserError(f"runs {file}: {(error.strerror or 'unreadable').lower()}; run the study first") from None
-    except (ValueError, RecursionError):
-        lines = [None]
-    keys = [{"command"}, *[{"run", "stream", "config"}] * (len(lines) - 1)]
-    sound = all(isinstance(line, dict) and line.keys() >= must for line, must in zip(lines, keys, strict=False))
-    require(sound and len(lines) > 1, f"runs {file}: damaged; run the study again, which trains only what is missing")
-    return lines
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        raise damaged from None
+    if not found or not all(line.keys() >= {"run", "stream"} for line in lines):
+        raise damaged
+    return command, found
 
 
 def load_archives(files: Sequence[Path]) -> tuple["pd.DataFrame", "pd.DataFrame"]:
@@ -97,11 +119,13 @@ def load_archives(files: Sequence[Path]) -> tuple["pd.DataFrame", "pd.DataFrame"
 
     lines: dict[str, dict[str, Any]] = {}
     holders: dict[str, list[Path]] = {}
+    names: dict[str, str] = {}
     for file in files:
-        for line in _read(file)[1:]:
-            holders.setdefault(line["run"], []).append(file)
-            if "result" not in lines.get(line["run"], {}):
-                lines[line["run"]] = line
+        for identity, line in _read(file)[1].items():
+            name = names.setdefault(identity, line["run"])
+            holders.setdefault(name, []).append(file)
+            if "result" not in lines.get(name, {}):
+                lines[name] = line
     with tempfile.TemporaryDirectory() as temporary:
         for name, line in lines.items():
             folder = Path(temporary) / Path(name).name

@@ -1,44 +1,17 @@
 """A study: the streams, strategies, depths and seeds that answer a question, and what is shown of them, as TOML."""
 
-import functools
 import itertools
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from clhyper.errors import UserError, require, unknown
-from clhyper.registry import find, option_defaults, studies
+from clhyper.registry import find, studies
 from clhyper.runs.config import RunConfig
-from clhyper.runs.results import COSTS, METRICS
+from clhyper.runs.study_file import check_study, known_options
 from clhyper.runs.sweep import parse_numbers, parse_seeds, plan
-
-_TYPES: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("title", "question", "depths", "kind", "measure", "cost", "along", "x", "reference"), (str,)),
-    **dict.fromkeys(("benchmark", "strategy", "option"), (str,)),
-    **dict.fromkeys(("data", "options", "grid"), (dict,)),
-    **dict.fromkeys(("runs", "show", "strategies", "measures"), (list,)),
-    "seeds": (int, str),
-    "depth": (int,),
-    "optional": (bool,),
-}
-_WORDS = {str: "text", dict: "a table", list: "a list", int: "a whole number", bool: "true or false"}
-_RUNS = ("streams", "strategies", "depths", "seeds", "options", "grid")
-_TOP = ("title", "question", "data", "seeds", "options", "grid", "streams", "runs", "show")
-SHOWN: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "table": ((), ()),
-    "against-cost": (("measure", "cost"), ()),
-    "against-depth": ((), ()),
-    "over-stream": ((), ()),
-    "matrices": ((), ()),
-    "curve": (("along", "measure"), ("x",)),
-    "compare": (("reference",), ("measures",)),
-    "correlation": (("x", "measure", "depth"), ()),
-    "overtakes": (("strategy", "depth", "cost", "measure"), ()),
-    "widens": (("strategy", "option"), ("measures",)),
-}
-"""What a page can show, each with the entries that it must and may have; any may name its `streams`."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +22,7 @@ class Study:
     `grid`: of every run, of streams and strategies alike; a grid's values are lists, each combination of which is run.
     `streams`: by their names in the study, `benchmark` and options; `optional` ones run only where they are named.
     `runs`: `strategies`, and where they aren't the study's, `streams`, `depths`, `seeds`, `options`, `grid`.
-    `show`: parts of the page, see `SHOWN`.
+    `show`: parts of the page, see `clhyper.runs.study_file.SHOWN`.
     """
 
     name: str
@@ -66,10 +39,11 @@ class Study:
 
 @dataclass(frozen=True)
 class Planned:
-    """A run of a study, and the study's name for its stream."""
+    """A run of a study, the study's name for its stream, and those options that the user's paths filled, unfilled."""
 
     stream: str
     config: RunConfig
+    unfilled: dict[str, Any] = field(default_factory=dict)
 
 
 def read_study(name: str) -> Study:
@@ -83,59 +57,9 @@ def read_study(name: str) -> Study:
         raise UserError(f"study {path}: {(error.strerror or 'unreadable').lower()}; give a TOML file") from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"study {path}: not TOML ({error})") from None
-    where = f"study {path.stem}"
-    _check(where, content, ("title", "question", "streams", "runs", "show"), _TOP)
-    require(bool(content["streams"]) and isinstance(content["streams"], dict), f"{where}: streams must be a table")
-    for label, stream in content["streams"].items():
-        require(isinstance(stream, dict), f"{where}, stream {label}: must be a table")
-        _check(f"{where}, stream {label}", stream, ("benchmark",), None)
-    for number, runs in enumerate(content["runs"], start=1):
-        _check(f"{where}, runs {number}", runs, ("strategies",), _RUNS)
-        _check_labels(f"{where}, runs {number}", runs, content["streams"])
-    for number, show in enumerate(content["show"], start=1):
-        here = f"{where}, show {number}"
-        require(isinstance(show, dict) and "kind" in show, f"{here}: has no kind; known: {', '.join(SHOWN)}")
-        if show["kind"] not in SHOWN:
-            raise unknown(f"kind in {here}", str(show["kind"]), SHOWN)
-        must, may = SHOWN[show["kind"]]
-        _check(here, show, must, ("kind", "title", "streams", *must, *may))
-        _check_labels(here, show, content["streams"])
-        for entry, known in (("measure", METRICS), ("cost", COSTS)):
-            if entry in show and show[entry] not in known:
-                raise unknown(f"{entry} in {here}", show[entry], known)
-        for measure in show.get("measures", []):
-            if measure not in (*METRICS, *COSTS):
-                raise unknown(f"measure in {here}", str(measure), (*METRICS, *COSTS))
-        good = show["kind"] != "against-cost" or show["measure"] in ("acc", "forgetting")
-        require(good, f"{here}: measure {show.get('measure')} against a cost: give acc or forgetting")
-    grids = [(where, content.get("grid", {})), *((f"{where}, runs", runs.get("grid", {})) for runs in content["runs"])]
-    for here, grid in grids:
-        for option, values in grid.items():
-            good = isinstance(values, list) and bool(values)
-            require(good, f"{here}: grid {option} {values!r}: give a list of the values to run")
+    check_study(f"study {path.stem}", content)
     defaults: dict[str, Any] = {"data": {}, "seeds": 1, "options": {}, "grid": {}}
     return Study(name=path.stem, **defaults | content)
-
-
-def _check(where: str, table: Any, must: Iterable[str], known: Sequence[str] | None) -> None:
-    """Raises `UserError` for what is missing, not `known` (None: anything is) or of another type."""
-    require(isinstance(table, dict), f"{where}: must be a table")
-    for name in must:
-        require(name in table, f"{where}: has no {name}")
-    for name, value in table.items():
-        if known is not None and name not in known:
-            raise unknown(f"entry of {where}", name, known)
-        types = _TYPES.get(name)
-        if types and (known is not None or name in ("benchmark", "optional")):
-            words = " or ".join(_WORDS[one] for one in types)
-            require(type(value) in types, f"{where}: {name} {value!r} must be {words}")
-
-
-def _check_labels(where: str, table: dict[str, Any], streams: Mapping[str, Any]) -> None:
-    require(isinstance(table.get("streams", []), list), f"{where}: streams must be a list of the study's streams")
-    for label in table.get("streams", []):
-        if label not in streams:
-            raise unknown(f"stream in {where}", str(label), streams)
 
 
 def expand(
@@ -172,8 +96,8 @@ def expand(
         among = entry.get("streams", study.streams)
         for label in [label for label in chosen if label in among]:
             for options in _combinations(study, entry, label, changes):
-                for config in _configs(study, entry, label, options, paths, seeds, run):
-                    found.setdefault(config.name, Planned(label, config))
+                for one in _planned(study, entry, label, options, paths, seeds, run):
+                    found.setdefault(one.config.name, one)
     require(bool(found), f"study {study.name}: nothing runs on {', '.join(chosen)}; name other streams")
     return list(found.values())
 
@@ -182,9 +106,13 @@ def _check_options(study: Study, changes: Mapping[str, Any]) -> None:
     """Raises `UserError` for an option that nothing has in the part of the study for which it is said."""
 
     def check(names: Iterable[str], runs: list[dict[str, Any]], labels: Iterable[str]) -> None:
-        known = {name for one in runs for strategy in one["strategies"] for name in _known("strategy", strategy)}
-        known |= {name for label in labels for name in _known("benchmark", study.streams[label]["benchmark"])}
+        known = {name for one in runs for strategy in one["strategies"] for name in known_options("strategy", strategy)}
+        known |= {name for label in labels for name in known_options("benchmark", study.streams[label]["benchmark"])}
         for name in names:
+            require(
+                name != "freeze_depth",
+                f"freeze_depth in study {study.name}: say which with depths in its [[runs]], in a copy of its file",
+            )
             if name not in known:
                 raise unknown(f"option in study {study.name}", name, known)
 
@@ -193,11 +121,6 @@ def _check_options(study: Study, changes: Mapping[str, Any]) -> None:
         check([name for name in stream if name not in ("benchmark", "optional")], study.runs, [label])
     for entry in study.runs:
         check([*entry.get("options", {}), *entry.get("grid", {})], [entry], entry.get("streams", study.streams))
-
-
-@functools.cache
-def _known(kind: Any, name: str) -> dict[str, Any]:
-    return option_defaults(find(kind, name).options())
 
 
 def _combinations(
@@ -212,7 +135,7 @@ def _combinations(
         yield options | dict(zip(free, values, strict=True))
 
 
-def _configs(
+def _planned(
     study: Study,
     entry: dict[str, Any],
     label: str,
@@ -220,19 +143,30 @@ def _configs(
     paths: Mapping[str, str],
     seeds: str | None,
     run: dict[str, Any],
-) -> list[RunConfig]:
+) -> Iterator[Planned]:
     benchmark = study.streams[label]["benchmark"]
-    learners = {name for strategy in entry["strategies"] for name in _known("strategy", strategy)}
+    of_stream = known_options("benchmark", benchmark)
+    learners = {name for strategy in entry["strategies"] for name in known_options("strategy", strategy)}
     filled = {name: _filled(study, label, value, paths) for name, value in options.items()}
-    return plan(
+    configs = plan(
         benchmark,
         entry["strategies"],
         depths=parse_numbers(entry["depths"], "depths") if "depths" in entry else None,
         seeds=parse_seeds(str(seeds or entry.get("seeds", study.seeds))),
-        benchmark_options={name: value for name, value in filled.items() if name in _known("benchmark", benchmark)},
+        benchmark_options={name: value for name, value in filled.items() if name in of_stream},
         strategy_options={name: value for name, value in filled.items() if name in learners},
         **run,
     )
+    unfilled = {name: value for name, value in options.items() if filled[name] != value}
+    backbone = configs[0].benchmark_options["backbone"]
+    stages = find("backbone", backbone).constant("stages")
+    for config in configs:
+        depth = config.freeze_depth or 0
+        require(
+            stages is None or depth <= stages,
+            f"freeze_depth {depth} on stream {label} of study {study.name}: {backbone} has depths 0 to {stages}",
+        )
+        yield Planned(label, config, unfilled)
 
 
 def _filled(study: Study, label: str, value: Any, paths: Mapping[str, str]) -> Any:

@@ -61,6 +61,30 @@ def test_a_sweep_prints_a_line_a_run_and_what_to_do_next(swept, call, of_tiny):
     assert "\x1b" not in out
 
 
+def test_runs_are_called_by_what_tells_them_apart_and_by_no_more():
+    from clhyper.cli.display import labels
+    from clhyper.runs import make_config
+
+    def hypernetwork(generator, seed=0, **stream):
+        options = {"freeze_depth": 1, "generator": generator}
+        return make_config("split-digits", "partial-hypernetwork", stream, options, seed=seed)
+
+    one = hypernetwork("static")
+    assert labels([one]) == ["partial-hypernetwork depth 1 seed 0"]
+    assert labels([one, hypernetwork("low-rank", 1), hypernetwork("static", order_seed=3)]) == [
+        "partial-hypernetwork depth 1 generator=static seed 0",
+        "partial-hypernetwork depth 1 generator=low-rank seed 1",
+        "partial-hypernetwork depth 1 generator=static order_seed=3 seed 0",
+    ]
+    other = make_config("split-npz", "naive", {"data": "some/where/glyphs.npz"}, {})
+    more = make_config("split-npz", "naive", {"data": "else/where/faces.npz"}, {})
+    assert labels([one, other, more]) == [
+        "split-digits partial-hypernetwork depth 1 seed 0",
+        "split-npz naive depth 0 data=glyphs.npz seed 0",
+        "split-npz naive depth 0 data=faces.npz seed 0",
+    ]
+
+
 def _on_terminal(words: list[str], terminal: str) -> None:
     os.setsid()
     descriptor = os.open(terminal, os.O_RDWR)

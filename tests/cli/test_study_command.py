@@ -66,9 +66,10 @@ def test_a_study_ends_in_page_table_figure_and_results(made, tiny):
         "| naive | 1 | ",
         "| latent-replay k=1 | ",
         "![Accuracy over the stream, pictures](pictures-over-stream.png)",
-        "pictures.toml --page-only --output",
+        "*`clhyper study pictures.toml --page-only --output page` draws it",
     ):
         assert piece in text, piece
+    assert str(folder) not in text
     assert str(tiny) not in files["runs.jsonl"].decode()
     header, *lines = map(json.loads, files["runs.jsonl"].decode().splitlines())
     assert "pictures.toml --data pictures=PATH" in header["command"]
@@ -83,37 +84,27 @@ def test_the_same_command_trains_nothing_again_and_makes_the_same_page(made, cal
     assert {file.name: file.read_bytes() for file in (folder / "page").iterdir()} == files
 
 
-def test_the_page_is_renewed_without_runs(made, call, tmp_path):
+def test_the_page_is_renewed_without_runs_by_a_command_from_the_working_directory(made, call, monkeypatch):
     folder, words, files = made
-    (tmp_path / "page").mkdir()
-    (tmp_path / "page" / "runs.jsonl").write_bytes(files["runs.jsonl"])
-    code, out, error = call("study", words[1], "--page-only", "--output", tmp_path / "page")
+    page = folder / "copy" / "README.md"
+    page.parent.mkdir()
+    (folder / "copy" / "runs.jsonl").write_bytes(files["runs.jsonl"])
+    monkeypatch.chdir(folder.parent)
+    code, out, error = call("study", words[1], "--page-only", "--output", page.parent)
     assert (code, error) == (0, "")
-    assert str(tmp_path / "page" / "README.md") in out.splitlines()
-    page = (tmp_path / "page" / "README.md").read_text()
-    assert page.replace(str(tmp_path / "page"), str(folder / "page")) == files["README.md"].decode()
+    assert str(page) in out.splitlines()
+    command = f"study {folder.name}/pictures.toml --page-only --output {folder.name}/copy"
+    elsewhere = files["README.md"].decode().replace("study pictures.toml --page-only --output page", command)
+    assert page.read_text() == elsewhere
+    assert command in elsewhere
 
 
 def test_a_run_that_fails_is_named_on_the_page_and_the_others_go_on(made, call, tmp_path):
     _, words, _ = made
     file = tmp_path / "diverging.toml"
     file.write_text(STUDY.replace('depths = "1"', 'depths = "1"\ngrid = { learning_rate = [0.001, 1e30] }'))
-    places = [tmp_path / "runs" if word.endswith("runs") else tmp_path / "page" for word in words if "/study" in word][
-        1:
-    ]
-    words = [
-        "study",
-        file,
-        *words[2:8],
-        "--seeds",
-        "1",
-        "--threads",
-        "1",
-        "--results",
-        places[0],
-        "--output",
-        places[1],
-    ]
+    words = ["study", file, *words[2:8], "--seeds", "1", "--threads", "1"]
+    words += ["--results", tmp_path / "runs", "--output", tmp_path / "page"]
     code, _, _ = call(*words, "--set", "optimizer=sgd")
     assert code == 1
     page = (tmp_path / "page" / "README.md").read_text()
@@ -124,7 +115,7 @@ def test_a_run_that_fails_is_named_on_the_page_and_the_others_go_on(made, call, 
 
 def test_a_dry_run_names_the_runs_and_writes_nothing(made, call, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    code, out, _ = call("study", made[1][1], "--data", "pictures=x.npz", "--dry-run", "--device", "cpu")
+    code, out, _ = call("study", *made[1][1:4], "--dry-run", "--device", "cpu")
     assert code == 0
     assert len(out.splitlines()) == 5
     assert list(tmp_path.iterdir()) == []
@@ -142,6 +133,16 @@ def test_a_dry_run_names_the_runs_and_writes_nothing(made, call, tmp_path, monke
         ("freeze-depth --streams digits --set epoch=1", "did you mean 'epochs'?"),
         ("freeze-depth --streams digits --set epochs=one --device cpu", "epochs 'one'"),
         ("freeze-depth --streams digits --seeds 0 --device cpu", "seeds 0: at least 1 seed"),
+        ("freeze-depth --streams digits --set freeze_depth=3 --device cpu", "freeze_depth in study freeze-depth: say"),
+        ("freeze-depth --set epochs=2 --set batch_size=8", "--set is given twice: give it once, with all its values"),
+        ("freeze-depth --device cpu --set a-b=1 a_b=2", "--set a_b=2: a_b is given twice"),
+        (
+            "noise --device cpu --data cifar10=no glyphs=no",
+            "--data cifar10=no: no such file or folder; give the folder",
+        ),
+        ("noise --dry-run --device cpu --data cifar10=no glyphs=no", "--data cifar10=no: no such file or folder"),
+        ("noise --page-only --streams digits", "--page-only and --streams contradict each other"),
+        ("noise --page-only --dry-run", "--page-only and --dry-run contradict each other"),
         ("freeze-depth --page-only --output nowhere", "runs nowhere/runs.jsonl: no such file or directory"),
     ],
 )
@@ -162,6 +163,12 @@ def test_list_has_the_studies_and_the_leaderboard_needs_results(call, tmp_path):
         2,
         f"clhyper: {tmp_path}: no runs.jsonl in this folder or below it; `clhyper study` writes them\n",
     )
+
+
+def test_a_leaderboard_of_a_folder_that_is_not_there_says_so(call, tmp_path):
+    code, _, error = call("leaderboard", tmp_path / "no", "--output", tmp_path / "new" / "x.md")
+    assert (code, list(tmp_path.iterdir())) == (2, [])
+    assert error.startswith(f"clhyper: leaderboard {tmp_path / 'no'}: no such folder; ")
 
 
 def test_the_leaderboard_is_written_beside_the_studies(made, call):

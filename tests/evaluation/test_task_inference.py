@@ -1,6 +1,7 @@
 """Accuracy where the task isn't told: inferred by entropy and by features, for every strategy."""
 
 import dataclasses
+import importlib
 import math
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from benchmarks import SplitDigits
+from clhyper.data.experience import join
 from clhyper.data.sources import digits
 from clhyper.data.stream import split_stream
 from clhyper.evaluation import AccuracyMatrix, CostMeter, TaskInference
@@ -83,7 +85,7 @@ def test_the_nearest_task_is_that_of_the_least_mahalanobis_distance_to_a_class(s
     x, _, tasks = of_digits(stream.test_stream[1])
     apart = x.numpy()[:, None].astype(np.float64) - statistics.means.numpy()
     distances = np.einsum("nkc,cd,nkd->nk", apart, precision, apart)
-    found = statistics.nearest_task(x)
+    found = statistics.nearest_task()(x)
     assert found.tolist() == statistics.tasks[distances.argmin(axis=1)].tolist()
     assert (found == tasks).float().mean() > 0.8
 
@@ -122,7 +124,7 @@ def by_hand(strategy, inference, stream):
         hits = dict.fromkeys(numbers, 0)
         with torch.no_grad():
             every = [model(x, task) for task in range(len(stream.test_stream))]
-            nearest = inference.statistics.nearest_task(pooled(model.features(x))).tolist()
+            nearest = inference.statistics.nearest_task()(pooled(model.features(x))).tolist()
         for row, (label, task) in enumerate(zip(images.labels.tolist(), images.tasks.tolist(), strict=True)):
             sure = []
             for logits in every:
@@ -175,9 +177,10 @@ def test_all_tasks_at_once_predict_as_one_by_one_in_any_batch(learner, options, 
         for task in range(4):
             logits = model.back(features, task)
             one_by_one[task, :, : logits.shape[1]] = logits
+        every_task = model.every_task([0, 1, 2, 3])
         for rows, at_once in ((40, 1000), (40, 90), (7, 1)):
             monkeypatch.setattr("clhyper.backbones.together.ROWS_AT_ONCE", {"cpu": at_once})
-            together = torch.cat([model.every_task(part, [0, 1, 2, 3]) for part in features.split(rows)], dim=1)
+            together = torch.cat([every_task(part) for part in features.split(rows)], dim=1)
             torch.testing.assert_close(together, one_by_one, rtol=1e-4, atol=1e-5)
     assert (one_by_one[2:, :, 2] == -torch.inf).all()
 
@@ -266,3 +269,27 @@ def test_a_restored_inference_goes_on_to_the_same_numbers(hypernetwork, stream):
     strategy.train(stream.train_stream[3])
     assert other.measured() == whole.measured()
     assert all(map(torch.equal, other.statistics.tensors(), whole.statistics.tensors()))
+
+
+def test_what_all_batches_of_an_evaluation_share_is_made_once(hypernetwork, stream, monkeypatch):
+    strategy, inference = hypernetwork
+    made, before = [], dict(inference.accuracies)
+    for path in ("clhyper.hypernetworks.model.together", "torch.linalg.cholesky"):
+        module, _, name = path.rpartition(".")
+        whole = getattr(importlib.import_module(module), name)
+        monkeypatch.setattr(path, lambda *given, name=name, whole=whole: made.append(name) or whole(*given))
+    monkeypatch.setattr(strategy, "eval_mb_size", 20)
+    assert inference._infer(strategy) == pytest.approx(before, abs=1e-9)
+    assert sorted(made) == ["cholesky", "together"]
+
+
+def test_an_experience_of_several_tasks_is_left_out_with_the_reason(stream):
+    joined = join([stream.test_stream[0], stream.test_stream[1]])
+    inference = TaskInference([joined, stream.test_stream[2], stream.test_stream[3]])
+    strategy = Naive(stream.backbone(), freeze_depth=1, epochs=1, plugins=[inference])
+    for experience in stream.train_stream:
+        strategy.train(experience)
+    strategy.eval([joined])
+    for value, reason in inference.measured().values():
+        assert value is None
+        assert "an experience of several tasks" in reason

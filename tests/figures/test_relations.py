@@ -1,6 +1,7 @@
 """Correlations and crossings of numbers whose answers are known."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from frames import frame, run
 
@@ -21,7 +22,7 @@ def streams(lost, seeds=2):
 def test_a_loss_that_falls_with_similarity_correlates_as_numpy_says():
     lost = [0.08, 0.05, 0.06, 0.02, 0.01]
     (found,) = correlations(streams(lost), "similarity", "acc", 1)
-    assert (found.family, found.depth) == ("naive", 2)
+    assert (found.label, found.depth) == ("naive", 2)
     assert found.points["lost"].tolist() == pytest.approx(lost)
     assert found.points["seeds"].tolist() == [2] * 5
     assert found.r == pytest.approx(np.corrcoef(range(5), lost)[0, 1])
@@ -45,6 +46,35 @@ def test_seeds_that_only_one_depth_has_are_left_out():
     runs = runs[~((runs["freeze_depth"] == 2) & (runs["seed"] == 1) & (runs["stream"] == "alike=0"))]
     (found,) = correlations(runs, "similarity", "acc", 1)
     assert found.points["seeds"].tolist() == [1, 2, 2]
+
+
+def test_of_forgetting_what_grows_is_what_freezing_loses():
+    runs = streams([0.08, 0.05, 0.02])
+    runs["forgetting"] = 1 - runs["acc"]
+    (by_acc,) = correlations(runs, "similarity", "acc", 1)
+    (by_forgetting,) = correlations(runs, "similarity", "forgetting", 1)
+    assert by_forgetting.points["lost"].tolist() == pytest.approx(by_acc.points["lost"].tolist())
+    assert by_forgetting.r == pytest.approx(by_acc.r)
+
+
+def test_configurations_of_one_strategy_correlate_each_for_itself():
+    less, more = streams([0.01, 0.02, 0.04]), streams([0.3, 0.2, 0.1])
+    less["variant"], more["variant"] = "generator=static", "generator=factored"
+    found = {one.label: one for one in correlations(pd.concat([less, more]), "similarity", "acc", 1)}
+    assert list(found) == ["naive, generator=factored", "naive, generator=static"]
+    assert found["naive, generator=static"].points["lost"].tolist() == pytest.approx([0.01, 0.02, 0.04])
+    assert found["naive, generator=factored"].r == pytest.approx(-1)
+
+
+def test_r_within_each_data_set_stands_beside_that_over_all():
+    glyphs, photos = streams([0.01, 0.02, 0.03]), streams([0.2, 0.25, 0.3])
+    glyphs[["benchmark", "data"]], photos[["benchmark", "data"]] = ["npz", "d1"], ["parquet", "d2"]
+    glyphs["similarity"] += 0.5
+    runs = pd.concat([glyphs, photos], ignore_index=True)
+    runs["study_stream"] = runs["data"].map({"d1": "glyphs", "d2": "photos"})
+    (found,) = correlations(runs, "similarity", "acc", 1)
+    assert found.r < -0.7
+    assert found.within == {"glyphs": (pytest.approx(1), 3), "photos": (pytest.approx(1), 3)}
 
 
 @pytest.mark.parametrize(("level", "at"), [(0.5, 1.0), (0.55, 1.5), (0.7, 3.0), (0.95, None), (0.8, 4.0)])
@@ -73,6 +103,15 @@ def test_where_replay_overtakes_is_found_for_each_seed():
     assert naive.difference[0] == pytest.approx(-0.3)
     assert (naive.crossings, naive.pairs, naive.outside) == (1, 2, "less")
     assert naive.at[0] == pytest.approx(250)
+
+
+def test_a_curve_overtakes_in_forgetting_where_it_forgets_less():
+    rows = [run("latent-replay", 2, 0, variant=f"b={size}", bytes_kept=size, forgetting=f) for size, f in
+            ((100, 0.5), (200, 0.3), (300, 0.1))]  # fmt: skip
+    rows.append(run("partial-hypernetwork", 2, 0, bytes_kept=150, forgetting=0.2))
+    (found,) = overtakings(frame(*rows), "latent-replay", 2, "bytes_kept", "forgetting")
+    assert found.at[0] == pytest.approx(250)
+    assert found.difference[0] == pytest.approx(0.2)
 
 
 def noisy_and_clean(gaps_noisy, gaps_clean, **options):

@@ -3,7 +3,7 @@
 import pytest
 
 from clhyper.errors import UserError
-from clhyper.registry import studies
+from clhyper.registry import entries, studies
 from clhyper.runs.study import expand, read_study
 
 SMALL = """
@@ -92,12 +92,28 @@ def test_a_change_takes_the_place_of_options_and_of_a_grid(study):
 def test_a_streams_path_is_the_users(study):
     found = expand(study(SMALL), {"glyphs": "here/my.npz"}, ["own"])
     assert {str(one.config.benchmark_options["data"]) for one in found} == {"here/my.npz"}
+    assert [one.unfilled for one in found] == [{"data": "{glyphs}"}] * len(found)
+    assert not any(one.unfilled for one in expand(study(SMALL)))
+
+
+@pytest.mark.parametrize("backbone", entries("backbone").values(), ids=lambda entry: entry.name)
+def test_a_backbones_file_says_how_many_stages_it_has(backbone):
+    assert backbone.constant("stages") == backbone.load()().depth
 
 
 @pytest.mark.parametrize(
     ("old", "new", "pieces"),
     [
         ('title = "Small"', 'titel = "Small"', ["study small", "has no title"]),
+        ('title = "Small"', 'title = " "', ["study small: the title is empty"]),
+        ('glyphs = "an .npz file"', "glyphs = 5", ["data glyphs 5 must be text"]),
+        ('"naive", "latent-replay"', "1", ["runs 1: strategies [1] must be a list of names"]),
+        ('"naive", "latent-replay"', "{ a = 1 }", ["runs 1: strategies [{'a': 1}] must be a list of names"]),
+        ('"naive", "latent-replay"', "", ["runs 1: strategies names none"]),
+        ('depths = "1"', 'streams = [["a"]]', ["runs 2: streams [['a']] must be a list of names"]),
+        ('depths = "1"', 'streams = "digits"', ["runs 2: streams 'digits' must be a list"]),
+        ('depths = "0-1"', 'depths = "9"', ["freeze_depth 9 on stream digits", "small-convnet has depths 0 to 3"]),
+        ("epochs = 3", "freeze_depth = 3", ["freeze_depth in study small", "depths in its [[runs]]"]),
         ("seeds = 2", "seds = 2", ["'seds'", "did you mean 'seeds'"]),
         ("seeds = 2", "seeds = [2]", ["seeds [2]", "a whole number or text"]),
         ("seeds = 2", 'seeds = "two"', ["seeds 'two'"]),
@@ -112,6 +128,19 @@ def test_a_streams_path_is_the_users(study):
         ('depths = "1"', 'depth = "1"', ["'depth'", "did you mean 'depths'"]),
         ('depths = "1"', 'streams = ["digit"]', ["stream in study small, runs 2", "did you mean 'digits'"]),
         ('kind = "table"', 'kind = "tabel"', ["kind in study small, show 1", "did you mean 'table'"]),
+        ('kind = "table"', 'kind = ["a"]', ["show 1: kind ['a'] must be text"]),
+        ('kind = "table"', 'kind = "curve"\nmeasure = "acc"\nalong = "epoch"', ["along in", "did you mean 'epochs'"]),
+        (
+            'kind = "table"',
+            'kind = "correlation"\nmeasure = "acc"\ndepth = 1\nx = "similar"',
+            ["x in study small, show 1", "did you mean 'similarity'"],
+        ),
+        (
+            'kind = "table"',
+            'kind = "widens"\nstrategy = "latent-reply"\noption = "corrupt"',
+            ["strategy in study small, show 1", "did you mean 'latent-replay'"],
+        ),
+        ('kind = "table"', 'kind = "widens"\nstrategy = "naive"\noption = "epochs"', ["option in study small, show 1"]),
         ('kind = "table"', 'kind = "curve"', ["show 1", "has no along"]),
         ('kind = "table"', 'kind = "compare"\nreference = "naive"\nmeasures = ["ac"]', ["'ac'", "did you mean 'acc'"]),
         ('kind = "table"', 'kind = "against-cost"\nmeasure = "bwt"\ncost = "train_macs"', ["give acc or forgetting"]),
@@ -133,6 +162,10 @@ def test_what_is_wrong_in_a_study_is_said_in_a_sentence(old, new, pieces, study)
         ({"streams": ["digit"]}, "unknown stream of study small 'digit': did you mean 'digits'?"),
         ({"paths": {"glyf": "x"}}, "unknown data of study small 'glyf': did you mean 'glyphs'?"),
         ({"changes": {"epoch": 1}}, "unknown option in study small 'epoch': did you mean 'epochs'?"),
+        (
+            {"changes": {"freeze_depth": 1}},
+            "freeze_depth in study small: say which with depths in its [[runs]], in a copy of its file",
+        ),
     ],
 )
 def test_what_is_wrong_in_the_command_is_said_in_a_sentence(arguments, piece, study):
