@@ -18,6 +18,7 @@ from clhyper.figures.style import (
     Series,
     Styles,
     add_caption,
+    add_legend,
     caption,
     completed,
     new_figure,
@@ -122,7 +123,7 @@ def _draw(runs: pd.DataFrame, cost: str, measure: str, styles: Styles | None) ->
             _front(axes, stream[cost] / divisor, percent(stream[measure]), 1 if forgetting else -1, obstacles)
         )
     handles = [_points(axes, one, cost, divisor, measure, obstacles) for one in drawn] + handles
-    figure.legend(handles=handles, loc="outside right center", labelspacing=0.9)
+    add_legend(figure, handles)
     deep = [(one, row) for one in drawn for _, row in one.rows.iterrows() if pd.notna(row["freeze_depth"])]
     place_labels(
         axes,

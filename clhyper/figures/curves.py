@@ -13,7 +13,18 @@ from matplotlib.figure import Figure
 from clhyper.errors import require, unknown
 from clhyper.figures.relations import REPEATED, Correlation, direction, without_option
 from clhyper.figures.scales import cost_axis, measure_axis
-from clhyper.figures.style import COLOURS, DASHES, GREYS, MARKERS, add_caption, new_figure, norms, percent, styled
+from clhyper.figures.style import (
+    COLOURS,
+    DASHES,
+    GREYS,
+    MARKERS,
+    add_caption,
+    add_legend,
+    new_figure,
+    norms,
+    percent,
+    styled,
+)
 from clhyper.figures.summary import family_order, mean_and_interval
 from clhyper.figures.units import COSTS, axis_scale
 from clhyper.runs.results import CHOICES, SETTING
@@ -62,7 +73,7 @@ def curve(runs: pd.DataFrame, along: str, measure: str, x: str | None = None) ->
     axes.set_ylabel(f"{_title(measure)} (%)")
     every = pd.concat(lines)
     measure_axis(axes, percent(every["y"]), percent(every["interval"]))
-    figure.legend(loc="outside right center", labelspacing=0.9)
+    add_legend(figure, axes.get_legend_handles_labels()[0])
     _note_repetitions(figure, every["repetitions"], norms(runs).strip())
     return figure
 

@@ -10,7 +10,17 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from clhyper.errors import require
-from clhyper.figures.style import Series, Styles, add_caption, caption, completed, new_figure, series_of, styled
+from clhyper.figures.style import (
+    Series,
+    Styles,
+    add_caption,
+    add_legend,
+    caption,
+    completed,
+    new_figure,
+    series_of,
+    styled,
+)
 from clhyper.figures.summary import identified, mean_and_interval
 from clhyper.runs.results import REPETITION
 
@@ -75,7 +85,7 @@ def accuracy_over_stream(runs: pd.DataFrame, matrix: pd.DataFrame, styles: Style
         if axes.get_subplotspec().is_first_col():
             axes.set_ylabel("mean accuracy (%)")
     handles = [_handle(one, set(one.rows["configuration"]) <= once) for one in drawn]
-    figure.legend(handles=handles, loc="outside right center", labelspacing=0.9)
+    add_legend(figure, handles)
     return figure
 
 

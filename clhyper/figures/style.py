@@ -1,7 +1,7 @@
 """How every figure looks: fonts and lines, and one colour, marker and dash for each series throughout."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -176,6 +176,14 @@ def add_caption(figure: Figure, *lines: str) -> None:
     across = int(17.5 * figure.get_figwidth())
     text = "\n".join(fill(line, across) for part in lines for line in part.split("\n"))
     figure.supxlabel(text, x=0.01, ha="left", fontsize=7.5, color=CAPTION_COLOUR)
+
+
+def add_legend(figure: Figure, handles: Sequence[Any]) -> None:
+    """A legend beside the axes, for which the figure is made higher if it has to be."""
+    lines = sum(1 + str(handle.get_label()).count("\n") for handle in handles)
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, max(height, 0.14 * lines + 0.11 * len(handles) + 0.9))
+    figure.legend(handles=handles, loc="outside right center", labelspacing=0.9)
 
 
 def save(figure: Figure, path: Path) -> list[Path]:

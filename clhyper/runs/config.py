@@ -228,9 +228,7 @@ def other_than_default(known: type[Any] | None, options: dict[str, Any]) -> dict
 
     Its classmethod `defaults_with`, if it has one, says which defaults follow from other options.
     """
-    defaults = option_defaults(known) if known else {}
-    following: Any = getattr(known, "defaults_with", None)
-    defaults = _plain(defaults | (following(options) if following else {}))
+    defaults = _plain((option_defaults(known) if known else {}) | following(known, options))
     return {option: value for option, value in _plain(options).items() if defaults.get(option) != value}
 
 
@@ -241,3 +239,9 @@ def _plain(options: dict[str, Any]) -> dict[str, Any]:
         return list(value) if isinstance(value, tuple) else value
 
     return {name: plain(value) for name, value in sorted(options.items()) if value is not None}
+
+
+def following(known: type[Any] | None, options: dict[str, Any]) -> dict[str, Any]:
+    """Defaults of the options class `known` that follow from other `options`, which its `defaults_with` says."""
+    says: Any = getattr(known, "defaults_with", None)
+    return says(options) if says else {}

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from clhyper.errors import UserError, require
 from clhyper.options import StreamOptions, TrainingOptions
-from clhyper.runs.config import RunConfig, config_from_dict, options_class, other_than_default, read_toml
+from clhyper.runs.config import (
+    RunConfig,
+    config_from_dict,
+    following,
+    options_class,
+    other_than_default,
+    read_toml,
+)
 from clhyper.runs.files import read_json, read_object
 from clhyper.runs.folder import CHECKPOINT, CONFIG, ENVIRONMENT, FAILURE, MATRIX, RESULT, is_complete
 
@@ -92,8 +99,7 @@ def load(results: Path | str) -> "pd.DataFrame":
     depths = [(row["benchmark"], row["strategy"], row["freeze_depth"]) for row in rows]
     device = [{"device": row["device"]} for row in rows]
     learners = [
-        {k: v for k, v in c.benchmark_options.items() if k in ("augmentation", "data")} | c.strategy_options
-        for c in configs
+        {k: v for k, v in c.benchmark_options.items() if k in ("augmentation", "data")} | _decided(c) for c in configs
     ]
     streams = [_chosen(config) for config in configs]
     frame = pd.DataFrame(rows)
@@ -254,6 +260,12 @@ def _words(options: dict[str, Any]) -> str:
         name: ",".join(map(str, value)) if isinstance(value, list | tuple) else value for name, value in options.items()
     }
     return _printable(" ".join(f"{name}={texts[name]}" for name in sorted(texts)))
+
+
+def _decided(config: RunConfig) -> dict[str, Any]:
+    """The options of the run's strategy, without those that only follow from others."""
+    followed = following(options_class("strategy", config.strategy), config.strategy_options)
+    return {k: v for k, v in config.strategy_options.items() if k not in followed or v != followed[k]}
 
 
 def _differences(groups: Iterable[Any], options: list[dict[str, Any]]) -> list[str]:
