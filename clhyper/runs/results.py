@@ -99,11 +99,14 @@ def load(results: Path | str) -> "pd.DataFrame":
     depths = [(row["benchmark"], row["strategy"], row["freeze_depth"]) for row in rows]
     device = [{"device": row["device"]} for row in rows]
     learners = [
-        {k: v for k, v in c.benchmark_options.items() if k in ("augmentation", "data")} | _decided(c) for c in configs
+        {k: v for k, v in c.benchmark_options.items() if k in ("augmentation", "data")} | c.strategy_options
+        for c in configs
     ]
     streams = [_chosen(config) for config in configs]
     frame = pd.DataFrame(rows)
-    frame["variant"] = _differences(depths, [a | b for a, b in zip(learners, device, strict=True)])
+    frame["variant"] = _differences(
+        depths, [a | b for a, b in zip(learners, device, strict=True)], [_followed(config) for config in configs]
+    )
     frame["stream"] = [_words({k: v for k, v in stream.items() if k not in _NO_STREAM}) for stream in streams]
     frame["order"] = [_words({k: v for k, v in stream.items() if k in _ORDER}) for stream in streams]
     frame["freeze_depth"] = frame["freeze_depth"].astype("Int64")
@@ -262,22 +265,27 @@ def _words(options: dict[str, Any]) -> str:
     return _printable(" ".join(f"{name}={texts[name]}" for name in sorted(texts)))
 
 
-def _decided(config: RunConfig) -> dict[str, Any]:
-    """The options of the run's strategy, without those that only follow from others."""
-    followed = following(options_class("strategy", config.strategy), config.strategy_options)
-    return {k: v for k, v in config.strategy_options.items() if k not in followed or v != followed[k]}
+def _followed(config: RunConfig) -> set[str]:
+    """The options of the run's strategy that are as they follow from others."""
+    known = following(options_class("strategy", config.strategy), config.strategy_options)
+    return {name for name, value in known.items() if config.strategy_options.get(name) == value}
 
 
-def _differences(groups: Iterable[Any], options: list[dict[str, Any]]) -> list[str]:
-    """For each run, the options in which runs of its group differ, such as `beta=0.01`."""
+def _differences(groups: Iterable[Any], options: list[dict[str, Any]], followed: list[set[str]]) -> list[str]:
+    """For each run, the options in which runs of its group differ, such as `beta=0.01`.
+
+    Those are left out that are as they follow from others in all of the group's runs.
+    """
     first: dict[Any, dict[str, Any]] = {}
     different: dict[Any, set[str]] = {}
+    decided: dict[Any, set[str]] = {}
     groups = list(groups)
-    for group, values in zip(groups, options, strict=True):
+    for group, values, follows in zip(groups, options, followed, strict=True):
         known = first.setdefault(group, values)
         names = {name for name in {*known, *values} if known.get(name) != values.get(name)}
         different.setdefault(group, set()).update(names)
+        decided.setdefault(group, set()).update({*values} - follows)
     return [
-        _words({name: value for name, value in values.items() if name in different[group]})
+        _words({name: value for name, value in values.items() if name in different[group] & decided[group]})
         for group, values in zip(groups, options, strict=True)
     ]

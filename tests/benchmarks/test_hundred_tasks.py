@@ -58,6 +58,7 @@ def test_an_option_that_does_not_fit_is_refused_in_one_sentence(options, sentenc
         SplitDigits(**options)
 
 
+@pytest.mark.slow
 def test_a_hypernetwork_learns_a_hundred_tasks_one_after_another():
     shape = {"variant": "rotated", "max_angle": 90.0, "class_order": (0, 1), "images_each": 32, "backbone": "mlp"}
     stream = SplitDigits(experiences=100, **shape)

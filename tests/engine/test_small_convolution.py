@@ -12,9 +12,7 @@ from clhyper.engine import small_convolution
 ODD = [  # images, channels, out channels, side of a kernel, stride, height, width
     (2, 3, 20, 3, 1, 6, 5),
     (3, 5, 6, 3, 2, 7, 9),
-    (3, 3, 4, 3, 1, 8, 8),
     (2, 20, 40, 1, 2, 5, 5),
-    (1, 4, 70, 1, 1, 3, 3),
     (1, 30, 130, 3, 2, 4, 4),
 ]
 SLIM_RESNET18 = [
