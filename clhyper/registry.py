@@ -7,6 +7,7 @@ are known without torch. A third party's package adds its own module through an 
 """
 
 import ast
+import contextlib
 import dataclasses
 import functools
 import importlib
@@ -150,8 +151,17 @@ def _entry(kind: Kind, module: str, path: Path, name: str | None = None) -> Iter
 
 
 def _parse(path: Path) -> ast.Module:
-    with process:  # Python 3.11 and 3.12 parse in one thread at a time: others get a SystemError
-        return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    """The file's syntax tree.
+
+    Python 3.11 and 3.12 count the depth of all threads' parsing in one place (python/cpython#106905), so parsing can fail
+    while another thread parses: our own take turns, and where somebody else's was in the way, as torch's, it is repeated.
+    """
+    text = path.read_text(encoding="utf-8")
+    for _ in range(9):
+        with process, contextlib.suppress(SystemError):
+            return ast.parse(text, filename=str(path))
+    with process:
+        return ast.parse(text, filename=str(path))
 
 
 @functools.cache

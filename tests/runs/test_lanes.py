@@ -1,5 +1,6 @@
 """How many runs go side by side: what is counted, and what follows from it."""
 
+import ast
 import gc
 import random
 import threading
@@ -178,6 +179,20 @@ def test_strategies_are_read_in_several_threads_though_python_parses_in_one():
         gc.set_threshold(*threshold)
         gc.callbacks.remove(let_others)
     assert errors == []
+
+
+def test_parsing_is_repeated_where_another_threads_was_in_the_way(monkeypatch):
+    parse, refused = ast.parse, iter([SystemError("AST constructor recursion depth mismatch (before=57, after=44)")] * 3)
+
+    def refuse_at_first(*what, **how):
+        for error in refused:
+            raise error
+        return parse(*what, **how)
+
+    monkeypatch.setattr(ast, "parse", refuse_at_first)
+    registry._light_module.cache_clear()
+    assert registry.find("strategy", "naive").options()
+    assert next(refused, None) is None
 
 
 def test_a_process_that_is_to_end_waits_until_its_threads_have_written(monkeypatch):
