@@ -153,8 +153,8 @@ def _entry(kind: Kind, module: str, path: Path, name: str | None = None) -> Iter
 def _parse(path: Path) -> ast.Module:
     """The file's syntax tree.
 
-    Python 3.11 and 3.12 count the depth of all threads' parsing in one place (python/cpython#106905), so parsing can fail
-    while another thread parses: our own take turns, and where somebody else's was in the way, as torch's, it is repeated.
+    Python 3.11 and 3.12 count the depth of all threads' parsing in one place (python/cpython#106905), so parsing can
+    fail while another thread parses: our own take turns, and where somebody else's was in the way, it is repeated.
     """
     text = path.read_text(encoding="utf-8")
     for _ in range(9):

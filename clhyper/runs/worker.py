@@ -149,7 +149,7 @@ class _SideBySide:
         return len(threads) == 1 or self.device != "cpu"
 
     def _start(self, config: RunConfig) -> None:
-        with contextlib.suppress(Exception), process:  # the run itself will say why; importing may parse, as the registry
+        with contextlib.suppress(Exception), process:  # the run itself will say why; imports may parse
             find("benchmark", config.benchmark).load(), find("strategy", config.strategy).load()
         slot = next(number for number in itertools.count() if number not in self.running)
         lane = Lane()

@@ -182,7 +182,8 @@ def test_strategies_are_read_in_several_threads_though_python_parses_in_one():
 
 
 def test_parsing_is_repeated_where_another_threads_was_in_the_way(monkeypatch):
-    parse, refused = ast.parse, iter([SystemError("AST constructor recursion depth mismatch (before=57, after=44)")] * 3)
+    refused = iter([SystemError("AST constructor recursion depth mismatch (before=57, after=44)")] * 3)
+    parse = ast.parse
 
     def refuse_at_first(*what, **how):
         for error in refused:
