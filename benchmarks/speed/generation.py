@@ -409,7 +409,7 @@ def main(options: Options) -> None:
         raise SystemExit(f"the ways don't compute the same: they differ by {worst:.1e}, more than {LARGEST_DIFFERENCE}")
     print(f"same cross-entropy, drift and gradients: they differ by {worst:.0e} at most\n")
     plain = {PLAIN: InPlainProcess(options)} if options.device == "cpu" and kept else {}
-    times = time_steps(plain | ways, options)
+    times = time_steps({**plain, **ways}, options)
     references = [*plain, "published way"]
     print_head("way", "ms a step", *(f"{reference} takes" for reference in references), "ms of processor")
     for name, (wall, processor) in times.items():
