@@ -13,13 +13,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from clhyper.engine.losses import distillation
 from clhyper.errors import require
 from strategies.naive import Naive
 from strategies.naive import Options as NaiveOptions
 
 __all__ = ["LwF"]
-
-_NEVER = -1e30  # a probability of 0 like -inf, but 0 times its logarithm is 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +70,7 @@ class LwF(Naive):
                 module.track_running_stats = False  # only the batch's count
         stack = self.model.stack
         self.previous_heads = [tensor.detach() for tensor in stack.tensors()]
-        distilled = stack.chosen(self.earlier)
-        self.not_distilled, self.is_earlier = ~distilled, distilled.any(dim=1, keepdim=True)
+        self.not_distilled = ~stack.chosen(self.earlier)
 
     def forward(self) -> Tensor:
         if not self.is_training or not self.distils:
@@ -81,17 +79,11 @@ class LwF(Naive):
         outputs = stack(self.model.body(features))
         with torch.no_grad():
             said = F.linear(self.previous_body(features), *self.previous_heads).view_as(outputs)
-        self.now, self.before = self._scores(outputs), self._scores(said)
+        self.distance = distillation(outputs, said, self.not_distilled, self.options.temperature)
         return stack.own(outputs, self.mb_task_id)
 
     def criterion(self) -> Tensor:
         loss = super().criterion()
         if self.is_training and self.distils:
-            target = self.before.softmax(dim=2) * self.is_earlier
-            distance = F.kl_div(self.now.log_softmax(dim=2), target, reduction="sum") / len(target)
-            loss = loss + self.options.alpha * distance
+            loss = loss + self.options.alpha * self.distance
         return loss
-
-    def _scores(self, outputs: Tensor) -> Tensor:
-        """Every head's outputs (batch, room, width) over the temperature, none for what isn't distilled."""
-        return (outputs / self.options.temperature).masked_fill(self.not_distilled, _NEVER)

@@ -16,10 +16,13 @@ from torch.func import functional_call
 from clhyper.backbones import Backbone, split
 from clhyper.backbones.model import classes_by_task
 from clhyper.engine import Strategy
+from clhyper.engine.losses import distillation
 from clhyper.errors import require
 from clhyper.hypernetworks import GENERATORS, Hypernetwork
+from clhyper.hypernetworks.earlier import EarlierNetworks
 from clhyper.hypernetworks.model import GeneratedModel
 from clhyper.options import DepthOptions, Norm, TrainingOptions
+from strategies.lwf import Options as LwFOptions
 
 __all__ = ["PartialHypernetwork"]
 
@@ -41,6 +44,15 @@ class HypernetworkOptions(TrainingOptions):
     factored and low-rank generators don't, and the others do, as published"""
     drift_tasks: int | None = None
     """number of earlier tasks, drawn each step, that the drift is averaged over; without it, all of them"""
+    drift_scale: Literal["absolute", "relative"] = "absolute"
+    """relative: divide each generated tensor's part of the drift by the tensor's sum of squares as the experience
+    began, averaged over earlier tasks, so that layers count by how far they moved beside their size; what is in a table
+    is one part"""
+    distillation: float = 0.0
+    """weight of a second regulariser: how far (Kullback-Leibler, at the temperature that is LwF's default) earlier
+    tasks' networks answer the present images from what they answered as the experience began"""
+    distillation_tasks: int = 1
+    """number of earlier tasks, drawn each step, that the distillation is averaged over; all, if there are no more"""
     copy_embedding: bool | None = None
     """start a new task's embedding as a copy of the one before; without it, additive and chunked generators do, as
     published, and the others start anew"""
@@ -89,6 +101,9 @@ class HypernetworkOptions(TrainingOptions):
                 object.__setattr__(self, name, value)
         require(self.beta is None or self.beta >= 0, f"beta {self.beta}: at least 0")
         require(self.drift_tasks is None or self.drift_tasks >= 1, f"drift_tasks {self.drift_tasks}: at least 1")
+        weight = self.distillation
+        require(0 <= weight < math.inf, f"distillation {weight}: at least 0, and finite")
+        require(self.distillation_tasks >= 1, f"distillation_tasks {self.distillation_tasks}: at least 1")
         require(0 < self.fresh <= 1, f"fresh {self.fresh}: a share of more than 0 and at most 1")
         require(self.base_rank is None or self.base_rank >= 1, f"base_rank {self.base_rank}: at least 1")
         rate = self.embedding_rate
@@ -138,10 +153,20 @@ class PartialHypernetwork(Strategy):
     look-ahead, whose gradient is taken at first order: the gradient at psi' is applied at psi; without look-ahead
     psi' = psi. Earlier tasks' embeddings and table rows are frozen (ours, as in von Oswald et al.). Weights are
     generated once a batch.
+
+    Ours, and off by default: a relative drift divides the squares of each tensor, and of all that is in a table, by
+    what these sum up to at psi*, averaged over s; or, where that is 0, by how many numbers they are. Distillation adds
+
+        W/S sum_s KL(softmax(z*_s / 2) || softmax(z_s / 2))
+
+    over S earlier tasks drawn in each step, z*_s and z_s what their networks answer the present batch with at psi* and
+    at psi, over their own classes and with the running statistics of their norms; it is part of the loss that the
+    look-ahead follows. A copy of the hypernetwork is held for it, see `EarlierNetworks`.
     """
 
     Options: ClassVar[type[Any]] = Options
     needs_task_labels = True
+    earlier_networks: EarlierNetworks | None = None
 
     def make_model(self, backbone: Backbone) -> GeneratedModel:
         self.snapshot = None
@@ -152,14 +177,19 @@ class PartialHypernetwork(Strategy):
     def prepare_experience(self) -> None:
         """Remembers what is generated for earlier tasks; their own parameters stay out of the optimizer."""
         hypernetwork = self.model.hypernetwork
-        present = {self.model.number_of(task) for task in classes_by_task(self.experience)}
-        earlier = [number for number in range(hypernetwork.tasks) if number not in present]
-        self.snapshot = hypernetwork.snapshot(torch.tensor(earlier)) if earlier and self.options.beta else None
+        present = classes_by_task(self.experience)
+        earlier = [task for task in self.model.classes_of if task not in present]
+        self.snapshot = self.earlier_networks = None
+        if earlier and self.options.beta:
+            numbers = torch.tensor([self.model.number_of(task) for task in earlier])
+            self.snapshot = hypernetwork.snapshot(numbers, self.options.drift_scale == "relative")
+        if earlier and self.options.distillation:
+            self.earlier_networks = EarlierNetworks(self.model, earlier)
         self.earlier_tasks = len(earlier)
         self.drift_tasks = min(self.options.drift_tasks or len(earlier), len(earlier))
         like = next(hypernetwork.parameters())
         self.drift_weight = like.new_tensor(self.options.beta / max(self.drift_tasks, 1))
-        self.draws = self.generator("drift")
+        self.draws = {name: self.generator(name) for name in ("drift", "distillation")}
 
     def make_optimizer(self, **kwargs: Any) -> None:
         """The optimizer of every strategy, in two groups if the task's own parameters have another learning rate."""
@@ -174,15 +204,35 @@ class PartialHypernetwork(Strategy):
         self.optimizer.add_param_group({**group, "params": own, "lr": group["lr"] * relative})
 
     def draw(self, steps: int) -> dict[str, Tensor]:
-        """Adds the earlier tasks that the drift is averaged over, by position, if not all of them: (steps, tasks)."""
+        """Adds the earlier tasks that each regulariser is averaged over, by position, if not all: (steps, tasks)."""
         drawn = super().draw(steps)
-        if self.snapshot is not None and self.drift_tasks < self.earlier_tasks:
-            orders = [torch.randperm(self.earlier_tasks, generator=self.draws) for _ in range(steps)]
-            drawn["drift"] = torch.stack(orders)[:, : self.drift_tasks]
+        counts: dict[str, int] = {}
+        if self.snapshot is not None:
+            counts["drift"] = self.drift_tasks
+        if self.earlier_networks is not None:
+            counts["distillation"] = self.options.distillation_tasks
+        for name, count in counts.items():
+            if count < self.earlier_tasks:
+                orders = [torch.randperm(self.earlier_tasks, generator=self.draws[name]) for _ in range(steps)]
+                drawn[name] = torch.stack(orders)[:, :count].contiguous()
         return drawn
 
+    def forward(self) -> Tensor:
+        if not self.is_training or self.earlier_networks is None:
+            return super().forward()
+        features = self.batch_features()
+        now, before, unused = self.earlier_networks(features, self.drawn.get("distillation"))
+        self.distance = distillation(now, before, unused, LwFOptions.temperature) / len(unused)
+        return self.model.back(features, self.batch_tasks)
+
+    def criterion(self) -> Tensor:
+        loss = super().criterion()
+        if self.is_training and self.earlier_networks is not None:
+            loss = loss + self.options.distillation * self.distance
+        return loss
+
     def backward(self) -> None:
-        """Gradient of the cross-entropy at psi plus that of the drift at psi'."""
+        """Gradient of the cross-entropy, and the distillation, at psi plus that of the drift at psi'."""
         super().backward()
         if self.snapshot is None:
             return
@@ -209,4 +259,4 @@ class PartialHypernetwork(Strategy):
         return {name: p.requires_grad_() for name, p in zip(moved, ahead, strict=True)}
 
     def finish_experience(self) -> None:
-        self.snapshot = None
+        self.snapshot = self.earlier_networks = None

@@ -1,9 +1,25 @@
-"""Watches losses: a run whose loss is no longer finite is stopped, and told where."""
+"""Losses that strategies share, and a watch over them: a run whose loss isn't finite is stopped, and told where."""
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from clhyper.errors import RunError
+
+_NEVER = -1e30  # a probability of 0 like -inf, but 0 times its logarithm is 0
+
+
+def distillation(now: Tensor, before: Tensor, unused: Tensor, temperature: float) -> Tensor:
+    """KL(softmax(before / temperature) || softmax(now / temperature)), summed over heads, its mean over the batch.
+
+    Args:
+        now, before: Outputs (batch, heads, width).
+        unused: (heads, width), outputs that count in neither; a head that uses none adds nothing.
+        temperature: More than 0.
+    """
+    now, before = ((outputs / temperature).masked_fill(unused, _NEVER) for outputs in (now, before))
+    target = before.softmax(dim=2) * ~unused.all(dim=1, keepdim=True)
+    return F.kl_div(now.log_softmax(dim=2), target, reduction="sum") / len(target)
 
 
 class LossWatch:

@@ -13,6 +13,7 @@ from torch._decomp import get_decompositions
 from torch.nn import functional as F
 
 from clhyper.engine import arithmetic, small_convolution, winograd
+from clhyper.engine.convolutions import Convolution
 
 aten = torch.ops.aten
 
@@ -27,86 +28,65 @@ _REARRANGING = {
 }
 
 
-def convolution(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    stride: list[int],
-    padding: list[int],
-    dilation: list[int],
-    transposed: bool,
-    output_padding: list[int],
-    groups: int,
-) -> Any:
-    """A convolution by our kernels, by Winograd's algorithm or as one product; NotImplemented where none serves."""
-    how = (x, weight, stride, padding, dilation, transposed, groups)
-    if small_convolution.serves(*how):
-        return small_convolution.convolution(x, weight, bias, stride[0], padding[0])
-    if winograd.serves(*how):
+def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, *settings: Any) -> Any:
+    """A convolution by our kernels, by Winograd's algorithm or as one product; NotImplemented where none serves.
+
+    settings: those of `Convolution`.
+    """
+    given = Convolution(x, weight, *settings)
+    if small_convolution.serves(given):
+        return small_convolution.convolution(x, weight, bias, given.stride[0], given.padding[0])
+    if winograd.serves(given):
         out = winograd.convolution(x, weight)
-    elif _is_product(*how):
-        out = F.linear(_seen(x, stride), weight[:, :, 0, 0]).permute(0, 3, 1, 2)
+    elif _is_product(given):
+        out = F.linear(_seen(given), weight[:, :, 0, 0]).permute(0, 3, 1, 2)
     else:
         return NotImplemented
     return out if bias is None else out + bias[:, None, None]
 
 
 def convolution_backward(
-    gradient: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    bias_sizes: list[int] | None,
-    stride: list[int],
-    padding: list[int],
-    dilation: list[int],
-    transposed: bool,
-    output_padding: list[int],
-    groups: int,
-    output_mask: list[bool],
+    gradient: Tensor, x: Tensor, weight: Tensor, bias_sizes: list[int] | None, *settings: Any
 ) -> Any:
-    """Gradients of `convolution`, or NotImplemented."""
-    how = (x, weight, stride, padding, dilation, transposed, groups)
+    """Gradients of `convolution`, or NotImplemented; settings: those of `Convolution`, and which are asked for."""
+    *others, output_mask = settings
+    given = Convolution(x, weight, *others)
     of_x = of_weight = None
-    if small_convolution.serves(*how):
-        if output_mask[0]:
-            of_x = small_convolution.gradient_of_image(gradient, x, weight, stride[0], padding[0])
-        if output_mask[1]:
-            of_weight = small_convolution.gradient_of_kernel(gradient, x, weight, stride[0], padding[0])
-    elif winograd.serves(*how):
+    if small_convolution.serves(given):
+        how = given.stride[0], given.padding[0]
+        of_x = small_convolution.gradient_of_image(gradient, x, weight, *how) if output_mask[0] else None
+        of_weight = small_convolution.gradient_of_kernel(gradient, x, weight, *how) if output_mask[1] else None
+    elif winograd.serves(given):
         of_x = winograd.gradient_of_image(gradient, weight) if output_mask[0] else None
         of_weight = winograd.gradient_of_kernel(gradient, x) if output_mask[1] else None
-    elif _is_product(*how):
+    elif _is_product(given):
         rows = gradient.permute(0, 2, 3, 1)
         if output_mask[0]:
-            of_x = _spread(rows @ weight[:, :, 0, 0], x, stride)
+            of_x = _spread(rows @ weight[:, :, 0, 0], given)
         if output_mask[1]:
-            of_weight = (rows.flatten(0, 2).T @ _seen(x, stride).flatten(0, 2))[:, :, None, None]
+            of_weight = (rows.flatten(0, 2).T @ _seen(given).flatten(0, 2))[:, :, None, None]
     else:
         return NotImplemented
     return of_x, of_weight, gradient.sum((0, 2, 3)) if output_mask[2] else None
 
 
-def _is_product(
-    x: Tensor,
-    weight: Tensor,
-    stride: list[int],
-    padding: list[int],
-    dilation: list[int],
-    transposed: bool,
-    groups: int,
-) -> bool:
+def _is_product(given: Convolution) -> bool:
     """Whether a convolution on a CPU is a product of some of the pixels, in which oneDNN is slower."""
-    alone = x.device.type == "cpu" and x.ndim == 4 and weight.shape[2:].numel() == 1 and max(stride) > 1
-    return alone and not transposed and groups == 1 and not any(padding) and len(weight[0]) >= FEWEST_SEEN
+    x, weight = given.x, given.weight
+    alone = x.device.type == "cpu" and x.ndim == 4 and weight.shape[2:].numel() == 1 and max(given.stride) > 1
+    plain = not given.transposed and given.groups == 1 and not any(given.padding)
+    return alone and plain and len(weight[0]) >= FEWEST_SEEN
 
 
-def _seen(x: Tensor, stride: list[int]) -> Tensor:
+def _seen(given: Convolution) -> Tensor:
     """The pixels that a kernel of 1x1 sees: (batch, height, width, channels)."""
-    return x[:, :, :: stride[0], :: stride[1]].permute(0, 2, 3, 1)
+    down, along = given.stride
+    return given.x[:, :, ::down, ::along].permute(0, 2, 3, 1)
 
 
-def _spread(rows: Tensor, x: Tensor, stride: list[int]) -> Tensor:
+def _spread(rows: Tensor, given: Convolution) -> Tensor:
     """The adjoint of `_seen`: zeros in between."""
+    x, stride = given.x, given.stride
     part = rows.permute(0, 3, 1, 2)
     for dim in (2, 3):
         shape = [*part.shape[:dim], x.shape[dim], *part.shape[dim + 1 :]]

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from clhyper.engine.convolutions import Convolution
+
 MOST_CHANNELS = 256
 """of inputs and of outputs; with more, cuDNN's kernels have enough to do"""
 PROGRAMS = 264
@@ -39,16 +41,9 @@ def _has_tf32(device: torch.device) -> bool:
     return torch.version.cuda is not None and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
-def serves(
-    x: Tensor,
-    weight: Tensor,
-    stride: list[int],
-    padding: list[int],
-    dilation: list[int],
-    transposed: bool,
-    groups: int,
-) -> bool:
+def serves(given: Convolution) -> bool:
     """Whether a convolution is one that is faster so: on a GPU, its kernel 1x1 or 3x3, of few channels."""
+    x, weight = given.x, given.weight
     return (
         has_triton()
         and x.device.type == "cuda"
@@ -57,9 +52,9 @@ def serves(
         and x.dtype == weight.dtype == torch.float32
         and weight.shape[2] == weight.shape[3]
         and weight.shape[2] in _SIDES
-        and len({*stride}) == len({*padding}) == 1
-        and {*dilation, groups} == {1}
-        and not transposed
+        and len({*given.stride}) == len({*given.padding}) == 1
+        and {*given.dilation, given.groups} == {1}
+        and not given.transposed
         and max(weight.shape[:2]) <= MOST_CHANNELS
         and len(x) * MOST_CHANNELS * x.shape[2:].numel() < 2**31
     )

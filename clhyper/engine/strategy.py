@@ -1,32 +1,27 @@
 """The Avalanche strategy that all of ours extend: a split model, its data on the device, a fresh optimizer."""
 
-import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 import torch
 from avalanche.training.plugins import EvaluationPlugin
 from avalanche.training.templates import SupervisedTemplate
-from torch import Tensor, nn
-from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch import Tensor
 
 from clhyper.backbones import Backbone, set_norm, split
 from clhyper.backbones.model import SplitModel, classes_by_task
 from clhyper.data.augmentation import Preparation
 from clhyper.engine.engines import Engine
 from clhyper.engine.front import FrontFile, load_front
+from clhyper.engine.labels import check_labels
 from clhyper.engine.losses import LossWatch, check_finite
+from clhyper.engine.optimizers import LearningRates, new_optimizer
 from clhyper.engine.seeds import generator, seeded
 from clhyper.engine.steps import STEPS_AHEAD, DrawnSteps, Steps
-from clhyper.engine.supply import Supply
-from clhyper.engine.telling import Telling
-from clhyper.errors import UserError
+from clhyper.engine.supply import EVALUATION_BATCH, Supply
+from clhyper.engine.telling import Telling, silent_evaluator
 from clhyper.options import Loading, TrainingOptions, build
 from clhyper.threads import turns
-
-_OPTIMIZERS: dict[str, Any] = {"adam": Adam, "adamw": AdamW, "sgd": SGD}
-EVALUATION_BATCH = {"cpu": 100}
-"""images at once; elsewhere 500: a CPU's caches hold what so few leave between layers, a GPU is busy with so many"""
 
 
 class Strategy(Telling, SupervisedTemplate):
@@ -93,13 +88,13 @@ class Strategy(Telling, SupervisedTemplate):
             self.front_source = self.front_file.source()
         super().__init__(
             model=model,
-            optimizer=self._new_optimizer(backbone.parameters()),  # stands in until the first experience makes one
+            optimizer=new_optimizer(backbone.parameters(), self.options, self.engine.wanted),  # until the first `train`
             train_mb_size=self.options.batch_size,
             train_epochs=self.options.epochs,
             eval_mb_size=EVALUATION_BATCH.get(torch.device(device).type, 500),
             device=device,
             plugins=plugins,
-            evaluator=evaluator if evaluator is not None else _silent_evaluator(),
+            evaluator=evaluator if evaluator is not None else silent_evaluator(),
         )
         self.supply = Supply(self, loading, STEPS_AHEAD if self.device.type == "cuda" else 1)
 
@@ -181,42 +176,21 @@ class Strategy(Telling, SupervisedTemplate):
         return super().model_adaptation(model)
 
     def check_model_and_optimizer(self, **kwargs: Any) -> None:
-        self._check_labels()
+        check_labels(self)
         with seeded(self.seed, self.experiences_learned):
             self.model = self.model_adaptation()
         if self.device.type == "cuda":  # convolutions there want their weights so
             self.model.to(memory_format=torch.channels_last)
         self.make_optimizer()
-        self._rates = [group["lr"] for group in self.optimizer.param_groups]
+        self._rates = LearningRates(self.optimizer)
         self._losses = LossWatch(self.device)
         self.prepare_experience()
-
-    def _check_labels(self) -> None:
-        for task, classes in classes_by_task(self.experience).items():
-            known = self.model.classes_of.get(task)
-            if self.needs_task_labels and known is not None and not set(classes) <= set(known):
-                raise UserError(
-                    f"{type(self).__name__} needs task labels: experience {self.experience.current_experience} brings"
-                    f" new classes under task {task}, which it has learned already; use a task-incremental stream"
-                )
 
     def make_optimizer(self, **kwargs: Any) -> None:
         """A new optimizer over what is trained now: no momentum or gradient of what is frozen or idle remains."""
         self.model.focus(self.trained_tasks())
         self.model.zero_grad()
-        self.optimizer = self._new_optimizer(self.model.trained_parameters())
-
-    def _new_optimizer(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
-        kind = self.options.optimizer
-        settings: dict[str, Any] = {"lr": self.options.learning_rate, "fused": True}
-        on_device = list(parameters)
-        if on_device and on_device[0].is_cuda:  # a captured step reads the learning rate where it is
-            settings["lr"] = torch.tensor(self.options.learning_rate, device=on_device[0].device)
-            if kind != "sgd":
-                settings["capturable"] = True
-        elif self.engine.wanted == "compiled":
-            settings["lr"] = torch.tensor(self.options.learning_rate, dtype=torch.float64)
-        return _OPTIMIZERS[kind](on_device, **settings)
+        self.optimizer = new_optimizer(self.model.trained_parameters(), self.options, self.engine.wanted)
 
     def make_train_dataloader(self, **kwargs: Any) -> None:
         images = getattr(self.experience, "images", None)
@@ -301,10 +275,7 @@ class Strategy(Telling, SupervisedTemplate):
     def _before_training_epoch(self, **kwargs: Any) -> None:
         super()._before_training_epoch(**kwargs)
         self._losses.reset()
-        for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
-            if isinstance(rate, Tensor) and group["lr"] is not rate:  # a captured step reads it where it was
-                rate.fill_(float(group["lr"]))
-                group["lr"] = rate
+        self._rates.take_in(self.optimizer)
 
     def _after_training_epoch(self, **kwargs: Any) -> None:
         self._check_losses()
@@ -321,12 +292,6 @@ class Strategy(Telling, SupervisedTemplate):
         self.finish_experience()
         self.supply.release()
         super()._after_training_exp(**kwargs)
-
-
-def _silent_evaluator() -> EvaluationPlugin:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns that it has no loggers, which is what is wanted
-        return EvaluationPlugin()
 
 
 # Avalanche wraps every strategy's constructor to refuse keyword arguments that no signature names. Ours are the fields

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 READ_AT_ONCE = 2**26
 """bytes of images that are read at once on their way to the device"""
+EVALUATION_BATCH = {"cpu": 100}
+"""images at once; elsewhere 500: a CPU's caches hold what so few leave between layers, a GPU is busy with so many"""
 _LIMIT = f"{SHARE:.0%} of the memory that is free"
 
 

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from clhyper.engine.convolutions import Convolution
+
 FEWEST_CHANNELS = 64
 """of inputs and of outputs; with fewer, transforming them costs what the multiplications save"""
 
@@ -63,21 +65,14 @@ _LARGE = _Tiling(
 )
 
 
-def serves(
-    x: Tensor,
-    weight: Tensor,
-    stride: list[int],
-    padding: list[int],
-    dilation: list[int],
-    transposed: bool,
-    groups: int,
-) -> bool:
+def serves(given: Convolution) -> bool:
     """Whether a convolution is one that is faster so: on a CPU, of whole tiles and enough channels."""
+    x, weight = given.x, given.weight
     return (
         x.device.type == "cpu"
         and tuple(weight.shape[2:]) == (3, 3)
-        and {*stride, *padding, *dilation, groups} == {1}
-        and not transposed
+        and {*given.stride, *given.padding, *given.dilation, given.groups} == {1}
+        and not given.transposed
         and x.dtype == torch.float32
         and min(weight.shape[:2]) >= FEWEST_CHANNELS
         and all(side % _LARGE.side == 0 for side in x.shape[2:])

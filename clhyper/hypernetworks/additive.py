@@ -5,6 +5,7 @@ w_{t,c} = L [h_t ; u_c] + b, one linear map L a layer: the part that depends on 
 that depends on the channel, L_u u_c + b. So the drift has a closed form that never builds a kernel.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,9 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clhyper.backbones.head_stack import room_for
-from clhyper.hypernetworks.base import CAPACITY, CLASSIFIER, Hypernetwork, TaskSet, Weights
+from clhyper.hypernetworks.base import CAPACITY, CLASSIFIER, TaskSet, Weights
 from clhyper.hypernetworks.layers import KernelLayers
 from clhyper.hypernetworks.rows import squared_product
+from clhyper.hypernetworks.table import TabledHypernetwork
 
 
 class LayerGenerator(NamedTuple):
@@ -35,22 +37,25 @@ class AdditiveSnapshot:
     """A copy of what generated the earlier tasks' weights; but for the table it grows with tasks in large steps only.
 
     `tasks`: see `TaskSet`. `features`: [h_t ; 1], (capacity, hidden + 1), zero in the padding. `table`: (T, vectors).
-    The others are the generator's parameters of these names.
+    `roots`: square roots of how much a row of the generated matrices counts, (N + classifier's size, 1).
+    `weighting`: see `Hypernetwork.weighting`. The others are the generator's parameters of these names.
     """
 
     tasks: TaskSet
     features: Tensor
     table: Tensor
+    roots: Tensor
+    weighting: Tensor | None
     channels: Tensor
     channel_matrix: Tensor
     task_matrix: Tensor
     bias: Tensor
 
 
-class AdditiveHypernetwork(Hypernetwork):
+class AdditiveHypernetwork(TabledHypernetwork):
     """Additive generator over the back's convolutions, linear layers, classifier and vectors.
 
-    Vectors (scale and shift of norms, biases) are a learned table with one row a task: scales 1 and the rest 0 at the
+    Vectors (scale and shift of norms, biases) are a learned table with one row a task: scales 1 and the rest 0 at each
     start. Kernels start at the scale of the back's own, that is of ordinary layers.
 
     The parameters of all layers lie below one another, the layers in the order of their numbers of output channels, C,
@@ -71,15 +76,13 @@ class AdditiveHypernetwork(Hypernetwork):
         hidden: tuple[int, int] = (50, 32),
         channel_embedding: int = 32,
     ) -> None:
-        super().__init__(back)
+        super().__init__(back, classifier=False)
         self.embedding_size = embedding
         self.mlp = nn.Sequential(nn.Linear(embedding, hidden[0]), nn.ReLU(), nn.Linear(hidden[0], hidden[1]), nn.ReLU())
-        self.vector_names = [name for name, shape in self.shapes.items() if len(shape) == 1]
-        names = [name for name, shape in self.shapes.items() if len(shape) > 1 and name != CLASSIFIER]
-        self.layers = KernelLayers({name: self.shapes[name] for name in names})
+        self.vector_names = self.row_names
+        self.layers = KernelLayers(self.kernels)
         self.kernel_names = self.layers.names
-        self.table = nn.ParameterList()
-        self._draw(back, names, hidden[1], channel_embedding)
+        self._draw(back, list(self.kernels), hidden[1], channel_embedding)
         rest = len(self.bias) - len(self.channel_matrix)
         channels_of_row = F.pad((self.layers.owner_of_row @ self.layers.channels)[:, 0], (0, rest), value=1.0)
         self._channels_of_row: Tensor
@@ -123,23 +126,27 @@ class AdditiveHypernetwork(Hypernetwork):
     def add_task(self, copy_of: int | None = None) -> int:
         like = next(self.mlp.parameters())
         e = torch.randn(self.embedding_size) if copy_of is None else self.embeddings[copy_of].detach().clone()
-        row = [torch.full(self.shapes[name], float(name.endswith("weight"))) for name in self.vector_names]
         self.embeddings.append(nn.Parameter(e.to(like)))
-        self.table.append(nn.Parameter(torch.cat(row).to(like)))
+        self.add_row(like)
         return self.tasks - 1
 
-    def task_parameters(self, task: int) -> list[nn.Parameter]:
-        return [self.embeddings[task], self.table[task]]
+    def _new_row(self) -> Tensor:
+        return self._first_row()
 
-    def generate(self, task: int) -> Weights:
-        """See `Hypernetwork.generate`. Kernels of convolutions are in channels-last memory format."""
-        h, rows = self.mlp(self.embeddings[task][None]), len(self.channel_matrix)
+    @property
+    def parts(self) -> list[list[str]]:
+        names = [*self.kernel_names, *([CLASSIFIER] if CLASSIFIER in self.shapes else [])]
+        return [*([name] for name in names), *super().parts[len(self.kernels) :]]
+
+    def weights(self, own: Sequence[Tensor]) -> Weights:
+        """See `Hypernetwork.weights`. Kernels of convolutions are in channels-last memory format."""
+        embedding, row = own
+        h, rows = self.mlp(embedding[None]), len(self.channel_matrix)
         task_part, classifier = F.linear(h, self.task_matrix, self.bias).split([rows, len(self.bias) - rows], dim=1)
         weights = self._kernels(task_part) if rows else {}
         if CLASSIFIER in self.shapes:
             weights[CLASSIFIER] = classifier.view(self.shapes[CLASSIFIER])
-        vectors = self.table[task].split([self.shapes[name].numel() for name in self.vector_names])
-        return weights | dict(zip(self.vector_names, vectors, strict=True))
+        return weights | self.in_row(row)
 
     def _kernels(self, task_part: Tensor) -> Weights:
         """Kernels from L_h h_t + b (1, N): [u_c ; 1] times [L_u ; that]."""
@@ -147,17 +154,28 @@ class AdditiveHypernetwork(Hypernetwork):
         return self.layers.products(F.pad(self.channels, (0, 1), value=1.0), rows)
 
     @torch.no_grad()
-    def snapshot(self, tasks: Tensor) -> AdditiveSnapshot:
+    def snapshot(self, tasks: Tensor, relative: bool = False) -> AdditiveSnapshot:
         chosen = TaskSet.of(self, tasks, room_for(len(tasks), CAPACITY))
+        weighting = self.weighting(tasks) if relative else None
         return AdditiveSnapshot(
             tasks=chosen,
             features=torch.cat([self.mlp(chosen.embeddings), chosen.real], dim=1) * chosen.real,
-            table=torch.stack([self.table[task] for task in chosen.numbers]),
+            table=self.rows(chosen.numbers),
+            roots=self._counted(weighting).sqrt(),
+            weighting=weighting,
             channels=self.channels.clone(),
             channel_matrix=self.channel_matrix.clone(),
             task_matrix=self.task_matrix.clone(),
             bias=self.bias.clone(),
         )
+
+    def _counted(self, weighting: Tensor | None) -> Tensor:
+        """How much each row of the generated matrices counts: its layer's channels, times the layer's weight."""
+        if weighting is None:
+            return self._channels_of_row
+        kernels, rest = len(self.kernel_names), len(self.bias) - len(self.channel_matrix)
+        of_rows = self.layers.owner_of_row @ weighting[:kernels]
+        return self._channels_of_row * torch.cat([of_rows, weighting[kernels : kernels + 1].expand(rest)])[:, None]
 
     def drift(self, snapshot: AdditiveSnapshot, tasks: Tensor | None = None) -> Tensor:
         """Closed form of the drift; its cost doesn't depend on the number of tasks, up to the padding's capacity.
@@ -179,12 +197,8 @@ class AdditiveHypernetwork(Hypernetwork):
         mean, among_channels = self._channel_drift(snapshot)
         mean = mean + (self.bias - snapshot.bias)
         of_rows = torch.cat([self.task_matrix, self.task_matrix - snapshot.task_matrix, mean[:, None]], dim=1)
-        drift = squared_product(of_tasks, of_rows * self._channels_of_row.sqrt()) + count * among_channels
-        table = [self.table[number] for number in snapshot.tasks.numbers]
-        if any(row.requires_grad for row in table):  # frozen rows haven't moved
-            moved = torch.stack(table) - snapshot.table
-            drift = drift + (moved if tasks is None else moved[tasks]).square().sum()
-        return drift
+        drift = squared_product(of_tasks, of_rows * snapshot.roots) + count * among_channels
+        return drift + self.rows_moved(snapshot.tasks.numbers, snapshot.table, tasks, snapshot.weighting)
 
     def _channel_drift(self, before: AdditiveSnapshot) -> tuple[Tensor, Tensor]:
         """Without biases: a layer's mean over channels of m_c, for all (N + classifier's size,), and the sum of squares
@@ -196,5 +210,6 @@ class AdditiveHypernetwork(Hypernetwork):
         channels = torch.cat([self.channels - before.channels, before.channels], dim=1)
         x = self.layers.by_layer(channels)
         mean = x.sum(dim=1) / self.layers.channels
-        around = self.layers.sum_of_squares((x - mean[:, None]) * self.layers.real, matrix)
+        weights = None if before.weighting is None else before.weighting[: len(self.kernel_names)]
+        around = self.layers.sum_of_squares((x - mean[:, None]) * self.layers.real, matrix, weights=weights)
         return F.pad(((matrix @ mean.T) * self.layers.owner_of_row).sum(dim=1), (0, rest)), around

@@ -17,10 +17,12 @@ CAPACITY = 64
 
 @dataclass(frozen=True)
 class GeneratedSnapshot:
-    """Weights as they were generated for `tasks` (a LongTensor (T,)): name -> (T, *shape)."""
+    """Weights as they were generated for `tasks` (a LongTensor (T,)): name -> (T, *shape); `weighting`: of the drift's
+    parts, see `Hypernetwork.weighting`, if it is relative."""
 
     tasks: Tensor
     weights: Weights
+    weighting: Tensor | None = None
 
 
 class Hypernetwork(nn.Module):
@@ -48,26 +50,61 @@ class Hypernetwork(nn.Module):
     def add_task(self, copy_of: int | None = None) -> int:
         """Adds a task, its embedding new or a copy of another task's, and returns its number."""
 
-    @abstractmethod
+    def own(self, task: int) -> list[nn.Parameter]:
+        """What a task has of its own, its embedding and its row of a table if there is one, of one shape for all."""
+        return [self.embeddings[task]]
+
     def task_parameters(self, task: int) -> list[nn.Parameter]:
-        """Parameters that belong to one task alone (its embedding, its row of each table)."""
+        """What is trained of `own`."""
+        return self.own(task)
 
     @abstractmethod
+    def weights(self, own: Sequence[Tensor]) -> Weights:
+        """Weights of the back, name -> (*shape), for the task that has these of its own, see `own`."""
+
     def generate(self, task: int) -> Weights:
         """Weights of the back for one task: name -> (*shape); reads no index tensor, so that a step can be captured."""
+        return self.weights(self.own(task))
 
     def forward(self, tasks: Tensor) -> Weights:
         """Weights of the back for each of `tasks` (T,): name -> (T, *shape)."""
         made = [self.generate(task) for task in tasks.tolist()]
         return {name: torch.stack([weights[name] for weights in made]) for name in self.shapes}
 
-    def snapshot(self, tasks: Tensor) -> Any:
-        """What `drift` compares with: by default the weights generated now for `tasks` (T,)."""
+    @property
+    def parts(self) -> list[list[str]]:
+        """Names of the tensors that a relative drift weighs together: each tensor, and all that is in a table."""
+        return [[name] for name in self.shapes]
+
+    @torch.no_grad()
+    def weighting(self, tasks: Tensor) -> Tensor:
+        """What a relative drift multiplies the squares of each of `parts` by: (parts,).
+
+        One over the part's sum of squares as it is generated now, averaged over `tasks` (T,); where that is 0, one
+        over how many numbers the part has.
+        """
+        squares = [self._squares(self.generate(task)) for task in tasks.tolist()]
+        mean = torch.stack(squares).mean(0)
+        sizes = [sum(self.shapes[name].numel() for name in part) for part in self.parts]
+        return torch.where(mean > 0, mean, mean.new_tensor(sizes)).reciprocal()
+
+    def _squares(self, tensors: Weights) -> Tensor:
+        """Sums of squares of `parts`: (parts,)."""
+        flat = [torch.cat([tensors[name].flatten() for name in part]) for part in self.parts]
+        return torch.stack([part.square().sum() for part in flat])
+
+    def snapshot(self, tasks: Tensor, relative: bool = False) -> Any:
+        """What `drift` compares with: by default the weights generated now for `tasks` (T,).
+
+        `relative`: the drift will be that of `weighting`.
+        """
         with torch.no_grad():
-            return GeneratedSnapshot(tasks, self(tasks))
+            return GeneratedSnapshot(tasks, self(tasks), self.weighting(tasks) if relative else None)
 
     def drift(self, snapshot: Any, tasks: Tensor | None = None) -> Tensor:
         """Sum over tasks and weights of |H(e_s; psi at the snapshot) - H(e_s; psi)|^2: a scalar.
+
+        Of a snapshot that is relative, each part's sum is multiplied by its weight, see `weighting`.
 
         Args:
             snapshot: From `snapshot`.
@@ -79,7 +116,10 @@ class Hypernetwork(nn.Module):
         """The drift by its definition: generates every earlier task's weights and compares them."""
         chosen = slice(None) if tasks is None else tasks
         now = self(snapshot.tasks[chosen])
-        return torch.stack([(now[name] - old[chosen]).square().sum() for name, old in snapshot.weights.items()]).sum()
+        moved = {name: now[name] - old[chosen] for name, old in snapshot.weights.items()}
+        if snapshot.weighting is not None:
+            return self._squares(moved) @ snapshot.weighting
+        return torch.stack([difference.square().sum() for difference in moved.values()]).sum()
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ All of the back's tensors, flattened and put one after another, are cut into chu
 MLP([e_t ; c_k]): e_t, an embedding a task, is learned with the task, the chunk embeddings c_k are shared by all tasks.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -19,10 +20,14 @@ _TASKS_TO_SCALE_BY = 8
 
 @dataclass(frozen=True)
 class ChunkedSnapshot:
-    """What was generated for `tasks`, see `TaskSet`: `flat`, their numbers not yet scaled, (capacity, n)."""
+    """What was generated for `tasks`, see `TaskSet`: `flat`, their numbers not yet scaled, (capacity, n).
+
+    `scales`: what a difference from each number is multiplied by, (n,).
+    """
 
     tasks: TaskSet
     flat: Tensor
+    scales: Tensor
 
 
 class ChunkedHypernetwork(Hypernetwork):
@@ -103,18 +108,19 @@ class ChunkedHypernetwork(Hypernetwork):
         self.embeddings.append(nn.Parameter(e.to(self.chunks)))
         return self.tasks - 1
 
-    def task_parameters(self, task: int) -> list[nn.Parameter]:
-        return [self.embeddings[task]]
-
-    def generate(self, task: int) -> Weights:
-        flat = self._flat(self.embeddings[task][None])[0]
+    def weights(self, own: Sequence[Tensor]) -> Weights:
+        (embedding,) = own
+        flat = self._flat(embedding[None])[0]
         parts = torch.addcmul(self._starts, flat, self._scales).split(self.sizes)
         return {name: part.view(shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
 
     @torch.no_grad()
-    def snapshot(self, tasks: Tensor) -> ChunkedSnapshot:
-        chosen = TaskSet.of(self, tasks, _capacity(len(tasks)))
-        return ChunkedSnapshot(chosen, self._flat(chosen.embeddings).clone())
+    def snapshot(self, tasks: Tensor, relative: bool = False) -> ChunkedSnapshot:
+        chosen, scales = TaskSet.of(self, tasks, _capacity(len(tasks))), self._scales
+        if relative:
+            sizes = torch.tensor(self.sizes, device=scales.device)
+            scales = scales * self.weighting(tasks).sqrt().repeat_interleave(sizes)
+        return ChunkedSnapshot(chosen, self._flat(chosen.embeddings).clone(), scales)
 
     def drift(self, snapshot: ChunkedSnapshot, tasks: Tensor | None = None) -> Tensor:
         """See `Hypernetwork.drift`.
@@ -126,7 +132,7 @@ class ChunkedHypernetwork(Hypernetwork):
         if tasks is not None:
             tasks = tasks.to(real.device)
             embeddings, flat, real = embeddings[tasks], flat[tasks], real[tasks]
-        moved = (self._flat(embeddings) - flat) * self._scales
+        moved = (self._flat(embeddings) - flat) * snapshot.scales
         return (moved.square().sum(dim=1) * real[:, 0]).sum()
 
 

@@ -90,13 +90,18 @@ class KernelLayers(nn.Module):
         """(L, largest C, 1): 1 where `by_layer` has a row, 0 where it has filled."""
         return self._to_layers.real.view(len(self.names), -1, 1)
 
-    def sum_of_squares(self, left: Tensor, right: Tensor, among: Tensor | None = None) -> Tensor:
+    def sum_of_squares(
+        self, left: Tensor, right: Tensor, among: Tensor | None = None, weights: Tensor | None = None
+    ) -> Tensor:
         """Sum over layers of |left right^T|^2, without building the products; see `squared_product`.
 
         Args:
             left: (L, largest C, width), as `by_layer` makes them.
             right: (sum of n, width).
             among: (L, width, width), see `squared_product`.
+            weights: (L,), what each layer's squares are multiplied by; without them, 1.
         """
+        if weights is not None:
+            left = left * weights.sqrt()[:, None, None]
         tiles = self._to_tiles(right).view(self._owner_of_tile.shape[1], -1, right.shape[1])
         return squared_product(left, tiles, self._owner_of_tile, among)

@@ -7,6 +7,7 @@ The first task's network is the base, B. Layer l of a later task t is
 with the factors U and V shared by all tasks.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -22,13 +23,14 @@ from clhyper.hypernetworks.table import TabledHypernetwork
 class LowRankSnapshot:
     """What generated the earlier tasks' changes: `tasks`, see `TaskSet`, and copies of the factors U and V, `left` and
     `right`, and of S, `mixing`, if there is one. `table`: rows of tasks, (T, numbers). `among`: of s and s, see
-    `squared_product`; it stays while embeddings do."""
+    `squared_product`, where it stays while embeddings do. `weighting`: see `Hypernetwork.weighting`."""
 
     tasks: TaskSet
     left: Tensor
     right: Tensor
     table: Tensor
-    among: Tensor
+    weighting: Tensor | None
+    among: Tensor | None = None
     mixing: Tensor | None = None
 
 
@@ -58,6 +60,7 @@ class FactoredHypernetwork(TabledHypernetwork):
         super().__init__(back)
         ordinary = {name: parameter.detach() for name, parameter in back.named_parameters()}
         self.rank, self.base_rank, self.layers = rank, base_rank, KernelLayers(self.kernels)
+        self.kernels = {name: self.kernels[name] for name in self.layers.names}
         self.fresh = max(1, round(fresh * rank))
         deviations = torch.stack([torch.zeros(()), *(ordinary[name].std() for name in self.layers.names)])[1:]
         if base_rank is None:
@@ -103,35 +106,47 @@ class FactoredHypernetwork(TabledHypernetwork):
         """The task's row and embedding; of the first task, whose change is nothing, the row alone."""
         return [self.table[task], self.embeddings[task]] if task else [self.table[task]]
 
+    def weights(self, own: Sequence[Tensor]) -> Weights:
+        """See `Hypernetwork.weights`. Kernels of convolutions are in channels-last memory format."""
+        embedding, row = own
+        return self._weights(embedding, row)
+
     def generate(self, task: int) -> Weights:
-        """See `Hypernetwork.generate`. Kernels of convolutions are in channels-last memory format."""
+        """`weights` of the task; the first one has the base alone."""
+        return self._weights(self.embeddings[task] if task else None, self.table[task])
+
+    def _weights(self, embedding: Tensor | None, row: Tensor) -> Weights:
         if not self.layers.names:
-            return self.row(task)
+            return self.in_row(row)
         factors = [] if self.base_rank is None else [tuple(self.base)]
-        if task:
-            s = self.coefficients(self.embeddings[task][None]).view(-1, self.rank)
+        if embedding is not None:
+            s = self.coefficients(embedding[None]).view(-1, self.rank)
             factors.append((self.left * (self.layers.owner_of_place @ s), self.right))
         products = (
             self.layers.products(*(torch.cat(its, dim=1) for its in zip(*factors, strict=True))) if factors else {}
         )
         if self.base_rank is not None:
-            return products | self.row(task)
+            return products | self.in_row(row)
         base = self.layers.split(self.base[0])
         if products:
             changed = torch._foreach_add([base[name] for name in products], list(products.values()))
             base = dict(zip(products, changed, strict=True))
-        return base | self.row(task)
+        return base | self.in_row(row)
 
     @torch.no_grad()
-    def snapshot(self, tasks: Tensor) -> LowRankSnapshot:
+    def snapshot(self, tasks: Tensor, relative: bool = False) -> LowRankSnapshot:
+        copied = self._copied(tasks, relative)
+        s = self.coefficients(copied.tasks.embeddings)
+        return replace(copied, among=self._among([s, s]) if self.layers.names else None)
+
+    def _copied(self, tasks: Tensor, relative: bool) -> LowRankSnapshot:
         chosen = TaskSet.of(self, tasks, room_for(len(tasks), CAPACITY))
-        s = self.coefficients(chosen.embeddings)
         return LowRankSnapshot(
             tasks=chosen,
             left=self.left.clone(),
             right=self.right.clone(),
             table=self.rows(chosen.numbers),
-            among=self._among([s, s]) if self.layers.names else s.new_zeros(0),
+            weighting=self.weighting(tasks) if relative else None,
         )
 
     def _among(self, changes: list[Tensor]) -> Tensor:
@@ -161,15 +176,16 @@ class FactoredHypernetwork(TabledHypernetwork):
         changes = [now, now]
         if moved is not None:
             left, right, changes = [*left, snapshot.left], [*right, snapshot.right], [*changes, moved]
-        drift = self.left.new_zeros(())
+        drift, weighting = self.left.new_zeros(()), snapshot.weighting
         if self.layers.names:
             frozen = moved is None and tasks is None
             drift = self.layers.sum_of_squares(
                 self.layers.by_layer(torch.cat(left, dim=1)),
                 torch.cat(right, dim=1),
                 snapshot.among if frozen else self._among(changes),
+                None if weighting is None else weighting[: len(self.layers.names)],
             )
-        return drift + self.rows_moved(snapshot.tasks.numbers, snapshot.table, tasks)
+        return drift + self.rows_moved(snapshot.tasks.numbers, snapshot.table, tasks, weighting)
 
 
 class LowRankHypernetwork(FactoredHypernetwork):
@@ -202,5 +218,5 @@ class LowRankHypernetwork(FactoredHypernetwork):
         return torch.randn(self.embedding_size)
 
     @torch.no_grad()
-    def snapshot(self, tasks: Tensor) -> LowRankSnapshot:
-        return replace(super().snapshot(tasks), mixing=self.mixing.clone())
+    def snapshot(self, tasks: Tensor, relative: bool = False) -> LowRankSnapshot:
+        return replace(self._copied(tasks, relative), mixing=self.mixing.clone())

@@ -100,15 +100,20 @@ class GeneratedModel(SplitModel):
         return together(self._skeleton[0], [self._tensors_of(task) for task in tasks])
 
     def _tensors_of(self, task: int) -> Weights:
-        return {**self.weights(task), **self._statistics_of(task)}
+        return {**self.weights(task), **self.statistics_of(task)}
 
-    def _statistics_of(self, task: int) -> Weights:
+    def statistics_of(self, task: int) -> Weights:
+        """The running statistics of a task's norms, by their names in the back."""
         statistics = self.statistics[self._number[task]]
         return {name: getattr(statistics, _flat(name)) for name in self._initial_statistics}
 
+    def empty_back(self) -> nn.Sequential:
+        """A copy of the back, whose tensors have shapes and no numbers."""
+        return copy.deepcopy(self._skeleton[0])
+
     def plain_back(self, task: int) -> nn.Sequential:
-        back: Any = copy.deepcopy(self._skeleton[0])
-        back.load_state_dict({**self.generate(task), **self._statistics_of(task)}, assign=True)
+        back = self.empty_back()
+        back.load_state_dict({**self.generate(task), **self.statistics_of(task)}, assign=True)
         return back
 
     @property

@@ -8,6 +8,7 @@ input i is
 with W and B shared by all tiles of all layers and tasks whose kernels have the same window (3x3, 1x1).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,14 +49,17 @@ class TileGenerator(nn.Module):
 @dataclass(frozen=True)
 class StaticSnapshot:
     """`numbers` of the tasks; `maps`, each window's `TileGenerator.map`; `embeddings`, (T, tiles, E); `table`, (T, M);
-    `moments`: sum over tiles of [z ; 1] [z ; 1]^T, tile by tile scaled as its layer is, for each kind of tile:
-    (T and zeros up to a capacity, kinds, E + 1, E + 1)."""
+    `scales`, what a difference of each layer is multiplied by, (L,); `moments`: sum over tiles of [z ; 1] [z ; 1]^T, z
+    and 1 scaled as their layer is, for each kind of tile: (T and zeros up to a capacity, kinds, E + 1, E + 1);
+    `weighting`: see `Hypernetwork.weighting`."""
 
     numbers: list[int]
     maps: dict[str, Tensor]
     embeddings: Tensor
     table: Tensor
+    scales: Tensor
     moments: Tensor
+    weighting: Tensor | None
 
 
 class StaticHypernetwork(TabledHypernetwork):
@@ -110,13 +114,10 @@ class StaticHypernetwork(TabledHypernetwork):
         self.add_row(like)
         return self.tasks - 1
 
-    def task_parameters(self, task: int) -> list[nn.Parameter]:
-        return [self.embeddings[task], self.table[task]]
-
-    def generate(self, task: int) -> Weights:
-        maps = self._maps()
+    def weights(self, own: Sequence[Tensor]) -> Weights:
+        (embedding, row), maps = own, self._maps()
         weights = {}
-        embeddings = self.embeddings[task].split(self._counts)
+        embeddings = embedding.split(self._counts)
         for (name, shape), z, deviation in zip(self.kernels.items(), embeddings, self.deviations.unbind(), strict=True):
             linear = maps[self._windows[name]].flatten(0, 2)
             tiles = torch.addmm(linear[:, -1], z, linear[:, :-1].T) * deviation
@@ -124,25 +125,28 @@ class StaticHypernetwork(TabledHypernetwork):
             kernel = tiles.view(down, along, SIDE, SIDE, -1).permute(0, 3, 1, 2, 4)
             kernel = kernel.reshape(down * SIDE, along * SIDE, -1)[: shape[0], : shape[1]]
             weights[name] = kernel.reshape(shape)
-        return weights | self.row(task)
+        return weights | self.in_row(row)
 
     @torch.no_grad()
-    def snapshot(self, tasks: Tensor) -> StaticSnapshot:
-        numbers = tasks.tolist()
+    def snapshot(self, tasks: Tensor, relative: bool = False) -> StaticSnapshot:
+        numbers, scales = tasks.tolist(), self.deviations
+        weighting = self.weighting(tasks) if relative else None
+        if weighting is not None:
+            scales = scales * weighting[: len(scales)].sqrt()
         embeddings = torch.stack([self.embeddings[number] for number in numbers])
         return StaticSnapshot(
             numbers,
             self._maps(),
             embeddings,
             self.rows(numbers),
-            self._moments(embeddings),
+            scales,
+            self._moments(embeddings, scales),
+            weighting,
         )
 
-    def _moments(self, embeddings: Tensor) -> Tensor:
+    def _moments(self, embeddings: Tensor, scales: Tensor) -> Tensor:
         """See `StaticSnapshot`."""
-        scales = self.deviations.repeat_interleave(
-            torch.tensor(self._counts, dtype=torch.long, device=self.deviations.device)
-        )
+        scales = scales.repeat_interleave(torch.tensor(self._counts, dtype=torch.long, device=scales.device))
         z = torch.cat([embeddings, torch.ones_like(embeddings[..., :1])], dim=2) * scales[:, None]
         moments = [(z * its[:, None]).mT @ z for its in self._owners.T]
         if not moments:
@@ -156,7 +160,8 @@ class StaticHypernetwork(TabledHypernetwork):
         Tiles are linear in [z ; 1], so that the sum of their squares is <sum of [z ; 1] [z ; 1]^T, D^T D>, with D what
         the generator has moved by.
         """
-        drift = self.deviations.new_zeros(()) + self.rows_moved(snapshot.numbers, snapshot.table, tasks)
+        rows = self.rows_moved(snapshot.numbers, snapshot.table, tasks, snapshot.weighting)
+        drift = self.deviations.new_zeros(()) + rows
         maps = self._maps()
         if any(self.embeddings[number].requires_grad for number in snapshot.numbers):
             return drift + self._tiles_moved(snapshot, maps, tasks)
@@ -172,14 +177,14 @@ class StaticHypernetwork(TabledHypernetwork):
         chosen = slice(None) if tasks is None else tasks.to(now.device)
         total = now.new_zeros(())
         place = 0
-        for name, count, deviation in zip(self.kernels, self._counts, self.deviations.unbind(), strict=True):
+        for name, count, scale in zip(self.kernels, self._counts, snapshot.scales.unbind(), strict=True):
             its = slice(place, place + count)
             place += count
             made = []
             for by, z in ((maps, now), (snapshot.maps, snapshot.embeddings)):
                 linear = by[self._windows[name]]
                 made.append(torch.einsum("ioke,tje->tjiok", linear[..., :-1], z[chosen, its]) + linear[..., -1])
-            moved = (made[0] - made[1]) * deviation
+            moved = (made[0] - made[1]) * scale
             for tile, (_, outputs, inputs) in enumerate(self._kinds(name)):
                 total = total + moved[:, tile, :inputs, :outputs].square().sum()
         return total

@@ -22,6 +22,7 @@ from clhyper.registry import find
 from clhyper.runs.config import RunConfig
 from clhyper.runs.files import read_json
 from clhyper.runs.folder import RESULT, RunFolder
+from clhyper.runs.loggers import evaluator
 from clhyper.runs.outcome import Note, Outcome, Progress
 from clhyper.runs.progress import ProgressReporter
 from clhyper.threads import turns
@@ -165,7 +166,7 @@ def _train(
         loading=config.loading,
         engine=config.engine,
         plugins=plugins,
-        evaluator=_evaluator(loggers, folder.path),
+        evaluator=evaluator(loggers, folder.path),
         **config.strategy_options,
     )
     if report:
@@ -266,27 +267,6 @@ def measure_use(strategy: Any, stream: Any, cost: CostMeter) -> None:
     images = stream.eval_stream[-1].images
     rows = images.x(torch.arange(min(len(images), strategy.train_mb_size))).to(strategy.device)
     cost.measure_use(strategy, images.preparation.normalise(rows), int(images.tasks[0]), stream.options.task_labels)
-
-
-def _evaluator(loggers: tuple[str, ...], folder: Path) -> Any:
-    """Avalanche's evaluator with the loggers asked for, or None."""
-    if not loggers:
-        return None
-    from avalanche.evaluation.metrics import accuracy_metrics, loss_metrics
-    from avalanche.logging import CSVLogger, InteractiveLogger, TensorboardLogger, TextLogger
-    from avalanche.training.plugins import EvaluationPlugin
-
-    make: dict[str, Callable[[], Any]] = {
-        "interactive": InteractiveLogger,
-        "text": lambda: TextLogger((folder / "log.txt").open("a", encoding="utf-8")),
-        "csv": lambda: CSVLogger(str(folder / "csv")),
-        "tensorboard": lambda: TensorboardLogger(str(folder / "tensorboard")),
-    }
-    return EvaluationPlugin(
-        accuracy_metrics(epoch=True, experience=True, stream=True),
-        loss_metrics(epoch=True, experience=True),
-        loggers=[make[name]() for name in loggers],
-    )
 
 
 def environment(device: torch.device) -> dict[str, Any]:

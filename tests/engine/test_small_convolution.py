@@ -13,7 +13,7 @@ ODD = [  # images, channels, out channels, side of a kernel, stride, height, wid
     (2, 3, 20, 3, 1, 6, 5),
     (3, 5, 6, 3, 2, 7, 9),
     (2, 20, 40, 1, 2, 5, 5),
-    (1, 30, 130, 3, 2, 4, 4),
+    (1, 12, 130, 3, 2, 4, 4),
 ]
 SLIM_RESNET18 = [
     (64, 3, 20, 3, 1, 32, 32),

@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from clhyper.engine import lowering, winograd
+from clhyper.engine.convolutions import Convolution
 
 HOW = ([1, 1], [1, 1], [1, 1], False, [0, 0], 1)
 
@@ -30,7 +31,7 @@ def test_rounding_in_single_precision_is_far_below_what_compiled_steps_may_diffe
         gradient.double(), x.double(), weight.double(), [160], *HOW, [True, True, True]
     )
     made = lowering.convolution_backward(gradient, x, weight, [160], *HOW, [True, True, True])
-    assert winograd.serves(x, weight, *HOW[:4], HOW[5])
+    assert winograd.serves(Convolution(x, weight, *HOW))
     for mine, reference in zip(made, exact, strict=True):
         assert (mine - reference).norm() < 1e-5 * reference.norm()
 
@@ -46,6 +47,6 @@ def test_rounding_in_single_precision_is_far_below_what_compiled_steps_may_diffe
     ],
 )
 def test_other_convolutions_stay_as_they_are(x, weight, stride, padding):
-    how = ([stride] * 2, [padding] * 2, [1, 1], False)
-    assert winograd.serves(torch.zeros(1, 64, 8, 8), torch.zeros(64, 64, 3, 3), *HOW[:4], 1)
-    assert not winograd.serves(torch.zeros(x), torch.zeros(weight), *how, 1)
+    how = ([stride] * 2, [padding] * 2, *HOW[2:])
+    assert winograd.serves(Convolution(torch.zeros(1, 64, 8, 8), torch.zeros(64, 64, 3, 3), *HOW))
+    assert not winograd.serves(Convolution(torch.zeros(x), torch.zeros(weight), *how))

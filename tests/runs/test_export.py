@@ -1,24 +1,16 @@
-"""One task's network as ordinary layers, as safetensors and as ONNX."""
+"""One task's network as safetensors and as ONNX."""
 
-import copy
 import dataclasses
-import functools
 import hashlib
-import json
-import struct
 
 import pytest
 import safetensors.torch
 import torch
-from small_sweeps import HYPERNETWORK, write_archive
-from torch import nn
+from small_sweeps import write_archive
 from trained_runs import STRATEGIES, WITHOUT_LABELS, trained_run
 
 import clhyper
-from benchmarks import SplitDigits
-from clhyper.backbones.tensor_file import from_bytes
 from clhyper.errors import RunError, UserError
-from clhyper.registry import find, option_defaults
 from clhyper.runs import export as module
 from clhyper.runs.evaluate import evaluate
 from clhyper.runs.export import BATCHES, export, original_classes, task_images
@@ -26,101 +18,6 @@ from clhyper.runs.files import read_json
 from clhyper.runs.onnx_file import OnnxNetwork
 
 NORMS = ("batch", "group", "instance")
-LAYERS = (
-    nn.Conv2d,
-    nn.Linear,
-    nn.ReLU,
-    nn.BatchNorm2d,
-    nn.GroupNorm,
-    nn.InstanceNorm2d,
-    nn.AdaptiveAvgPool2d,
-    nn.Flatten,
-)
-
-
-@functools.cache
-def digits(task_labels=True):
-    return SplitDigits(backbone="small-convnet", task_labels=task_labels)
-
-
-def untrained(strategy, depth, norm, task_labels=True, **options):
-    """A strategy that has room for two experiences and whose running statistics have moved, untrained."""
-    entry = find("strategy", strategy)
-    options = {"freeze_depth": depth, "norm": norm, "front_norm": norm, **HYPERNETWORK, **options}
-    known = {name: value for name, value in options.items() if name in option_defaults(entry.options())}
-    torch.manual_seed(depth)
-    made = entry.load()(digits(task_labels).backbone(), **known)
-    model = made.model.train()
-    for experience in list(digits(task_labels).train_stream)[:2]:
-        model.adaptation(experience)
-        x = experience.images.preparation.normalise(experience.images.x()[:32])
-        with torch.no_grad():
-            model(x, experience.task_label)
-    return model.eval()
-
-
-def inputs(task, task_labels=True):
-    images = digits(task_labels).test_stream[task].images
-    return images.preparation.normalise(images.x()[:9])
-
-
-@pytest.mark.parametrize("depth", [0, 3])
-@pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("strategy", STRATEGIES)
-def test_a_task_in_ordinary_layers_gives_the_models_logits_bit_for_bit(strategy, norm, depth):
-    model = untrained(strategy, depth, norm)
-    before = copy.deepcopy(model.state_dict())
-    for task in (0, 1):
-        plain = model.plain(task)
-        assert torch.equal(plain(inputs(task)), model(inputs(task), task))
-        assert list(dict(plain.named_children())) == ["conv1", "conv2", "conv3", "classifier"]
-        assert all(isinstance(layer, LAYERS) for layer in plain.modules() if not list(layer.children()))
-        assert not any(p.requires_grad for p in plain.parameters())
-        assert not any(layer.training or layer._forward_hooks or layer._forward_pre_hooks for layer in plain.modules())
-        with torch.no_grad():
-            for tensor in plain.state_dict().values():
-                tensor.zero_()  # it shares nothing
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-
-
-@pytest.mark.parametrize("strategy", WITHOUT_LABELS)
-def test_without_task_labels_task_0_has_all_classes_seen(strategy):
-    model = untrained(strategy, 1, "batch", task_labels=False)
-    for number in (0, 1):
-        x = inputs(number, task_labels=False)
-        assert torch.equal(model.plain(0)(x), model(x, 0))
-    assert model.plain(0)(x).shape == (9, 4)
-    with pytest.raises(UserError, match="task 1: not learned by this model, whose tasks are: 0"):
-        model.plain(1)
-
-
-@pytest.mark.parametrize("strategy", ["naive", "separate", "partial-hypernetwork"])
-def test_outputs_that_are_none_of_the_tasks_classes_are_left_out_and_the_rest_stay_in_the_order_of_labels(strategy):
-    """Avalanche's own streams may give a task the labels 4 and 2, in that order, with other widths beside it."""
-    model = untrained(strategy, 1, "group")
-    model.classes_of[1] = [1]
-    state = torch.get_rng_state()
-    torch.testing.assert_close(model.plain(1)(inputs(1)), model(inputs(1), 1)[:, [1]], rtol=1e-6, atol=1e-6)
-    model.classes_of[1] = [1, 0]
-    assert torch.equal(model.plain(1)(inputs(1)), model(inputs(1), 1))
-    assert torch.equal(torch.get_rng_state(), state)
-
-
-def test_what_the_chunked_generator_generates_is_put_into_ordinary_layers_too():
-    model = untrained("partial-hypernetwork", 1, "batch", generator="chunked", rank=56)  # the default, as others' are
-    assert type(model.hypernetwork).__name__ == "ChunkedHypernetwork"
-    for task in (0, 1):
-        assert torch.equal(model.plain(task)(inputs(task)), model(inputs(task), task))
-
-
-def test_each_task_of_a_generator_with_batch_norm_has_its_own_statistics():
-    model = untrained("partial-hypernetwork", 1, "batch")
-    first, second = (model.plain(task).state_dict() for task in (0, 1))
-    assert torch.equal(first["conv1.1.running_mean"], second["conv1.1.running_mean"])
-    assert not torch.equal(first["conv2.1.running_mean"], second["conv2.1.running_mean"])
-
-
-# Files
 
 
 @pytest.fixture(scope="module")
@@ -132,12 +29,6 @@ def archive(tmp_path_factory):
 def ordered(archive, tmp_path_factory):
     """A run whose classes come in an order of their own."""
     return trained_run(archive, tmp_path_factory.mktemp("ordered"), "partial-hypernetwork", class_order=(3, 1, 0, 2))
-
-
-@pytest.fixture
-def exported(ordered, tmp_path):
-    export(clhyper.trained(ordered), 1, tmp_path, "safetensors")
-    return tmp_path / "task-1.safetensors"
 
 
 @pytest.mark.parametrize(
@@ -233,66 +124,6 @@ def test_a_format_that_is_exported_later_is_described_beside_the_one_that_is_the
     export(run, 1, tmp_path)
     with pytest.raises(UserError, match=r"task-1\.onnx: of an earlier state of this run"):
         export(dataclasses.replace(run, experiences=3), 1, tmp_path, "safetensors")
-
-
-def rewritten(path, change, notes=lambda notes: notes):
-    """The file with other tensors and notes."""
-    tensors, said = from_bytes(path.read_bytes(), "file")
-    metadata = {"clhyper": json.dumps(notes(said))}
-    path.write_bytes(safetensors.torch.save(change(tensors), metadata=metadata))
-
-
-@pytest.mark.parametrize(
-    ("notes", "sentence"),
-    [
-        ({"backbone": "os.system"}, "unknown backbone 'os.system'"),
-        ({"backbone": 5}, "damaged"),
-        ({"image_shape": [1, 10**9, 10**9], "backbone": "mlp"}, "damaged"),
-        ({"image_shape": "1x8x8"}, "damaged"),
-        ({"image_shape": [1, -8, 8], "backbone": "mlp"}, "too small"),
-        ({"classes": [1] * 10**6}, "damaged"),
-        ({"norms": {"conv1": "none"}}, "damaged"),
-        ({"norms": {"conv1": "instance"}}, "damaged"),
-        ({"norms": None}, "damaged"),
-        ({"format": "2"}, "no network of one task"),
-    ],
-)
-def test_notes_that_do_not_fit_the_tensors_are_refused(notes, sentence, exported):
-    rewritten(exported, lambda tensors: tensors, lambda said: {**said, **notes})
-    with pytest.raises(UserError, match=sentence) as error:
-        clhyper.load_exported(exported)
-    assert "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize("case", ["missing", "extra", "shape", "type"])
-def test_tensors_that_are_not_those_of_the_network_are_refused(case, exported):
-    change = {
-        "missing": lambda t: {name: value for name, value in t.items() if name != "classifier.bias"},
-        "extra": lambda t: {**t, "extra": torch.zeros(1)},
-        "shape": lambda t: {**t, "classifier.bias": torch.zeros(3)},
-        "type": lambda t: {**t, "classifier.bias": torch.zeros(2, dtype=torch.float64)},
-    }[case]
-    rewritten(exported, change)
-    with pytest.raises(UserError, match=r"task-1\.safetensors: damaged: its tensors"):
-        clhyper.load_exported(exported)
-
-
-def test_damaged_foreign_and_missing_files_are_refused(exported, tmp_path):
-    whole = exported.read_bytes()
-    for position in range(0, len(whole), 997):
-        exported.write_bytes(whole[:position])
-        with pytest.raises(UserError, match="not a readable safetensors file, or damaged"):
-            clhyper.load_exported(exported)
-    exported.write_bytes(struct.pack("<Q", 2**62) + whole[8:])
-    with pytest.raises(UserError, match="not a readable safetensors file"):
-        clhyper.load_exported(exported)
-    safetensors.torch.save_file({"w": torch.zeros(2)}, exported)
-    with pytest.raises(UserError, match="no network of one task"):
-        clhyper.load_exported(exported)
-    with pytest.raises(UserError, match="no such file"):
-        clhyper.load_exported(tmp_path / "none.safetensors")
-    with pytest.raises(UserError, match="can't be read"):
-        clhyper.load_exported(tmp_path)
 
 
 # What is shipped

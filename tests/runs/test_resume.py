@@ -42,10 +42,11 @@ STOPPED = "clhyper: stopped; the same command goes on from the last finished exp
 def test_a_sweep_killed_at_several_moments_repeats_nothing_and_ends_with_the_same_numbers(
     archive, uninterrupted, tmp_path
 ):
+    strategies = ["partial-hypernetwork", "latent-replay", "ewc", "naive"]
     results, delays = tmp_path / "r", random.Random(0)
     finished: dict = {}
-    words = small_words(archive, results, jobs=2)
-    for _ in range(5):
+    words = small_words(archive, results, strategies, jobs=2)
+    for _ in range(3):
         sweep, begun = start(words, tmp_path / "log"), lines_written(results)
         wait_until(lambda: lines_written(results) > begun, "an experience is finished")  # noqa: B023
         time.sleep(delays.uniform(0, 0.2))
@@ -60,7 +61,7 @@ def test_a_sweep_killed_at_several_moments_repeats_nothing_and_ends_with_the_sam
     code, output = run_to_end(words, tmp_path / "last")
     assert code == 0, output
     assert_nothing_lost(finished, finished_records(results))
-    assert_same_numbers(results, uninterrupted)
+    assert_same_numbers(results, {k: v for k, v in uninterrupted.items() if k.split("_")[1] in strategies})
     for folder in folders(results):
         lines = [json.loads(line) for line in (folder / "experiences.jsonl").read_text().splitlines()]
         assert lines == finished_records(results)[folder.name]

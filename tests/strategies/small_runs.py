@@ -27,6 +27,10 @@ LEARNERS = {
     "chunked hypernetwork": ("PartialHypernetwork", {"freeze_depth": 1, "generator": "chunked"}),
     "static hypernetwork": ("PartialHypernetwork", {"freeze_depth": 1, "generator": "static", "embedding": 8}),
     "factored hypernetwork": ("PartialHypernetwork", {"freeze_depth": 1, "generator": "factored", "rank": 8}),
+    "distilled hypernetwork": (
+        "PartialHypernetwork",
+        {"freeze_depth": 1, "generator": "factored", "rank": 8, "distillation": 1.0, "drift_scale": "relative"},
+    ),
     "full hypernetwork": ("FullHypernetwork", {"generator": "additive"}),
 }
 FREEZING = [
@@ -41,6 +45,7 @@ FREEZING = [
     "chunked hypernetwork",
     "static hypernetwork",
     "factored hypernetwork",
+    "distilled hypernetwork",
 ]
 
 
@@ -104,8 +109,8 @@ class Steps(SupervisedPlugin):
 def recorded(learner, *experiences, stream=None, **options):
     """The strategy and its steps in the last of the experiences."""
     plugin = Steps()
-    strategy = learn(make(learner, stream, plugins=[plugin], **options), *experiences[:-1], stream=stream)
-    plugin.steps.clear()
+    strategy = learn(make(learner, stream, **options), *experiences[:-1], stream=stream)
+    strategy.plugins.append(plugin)
     learn(strategy, experiences[-1], stream=stream)
     assert len(plugin.steps) >= 2
     return strategy, plugin.steps

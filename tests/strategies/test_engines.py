@@ -104,7 +104,16 @@ def test_what_is_traced_of_a_step_is_the_step(learner, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "learner", ["naive", "separate", "latent replay", "partial hypernetwork", "full hypernetwork", "der at depth 1"]
+    "learner",
+    [
+        "naive",
+        "separate",
+        "latent replay",
+        "partial hypernetwork",
+        "distilled hypernetwork",
+        "full hypernetwork",
+        "der at depth 1",
+    ],
 )
 def test_experiences_that_do_the_same_have_one_program_and_can_be_moved(learner):
     found = []
@@ -116,7 +125,7 @@ def test_experiences_that_do_the_same_have_one_program_and_can_be_moved(learner)
     assert len({fingerprint for fingerprint, _ in found[2:]}) == 1
 
 
-@pytest.mark.parametrize("learner", ["naive", "latent replay", "partial hypernetwork"])
+@pytest.mark.parametrize("learner", ["naive", "latent replay", "partial hypernetwork", "distilled hypernetwork"])
 def test_training_after_a_dry_step_is_training_without_one(learner):
     work = []
     watched = learned(learner, plugins=[AtFirstSteps(lambda dry: work.append(dry.macs))])
@@ -197,7 +206,10 @@ def test_a_step_that_cannot_be_compiled_is_taken_eagerly_with_the_reason(monkeyp
     assert same(eager, strategy)
 
 
-@pytest.mark.parametrize("learner", some_slow("latent replay", of=["naive", "partial hypernetwork", "latent replay"]))
+@pytest.mark.parametrize(
+    "learner",
+    some_slow("latent replay", of=["naive", "partial hypernetwork", "distilled hypernetwork", "latent replay"]),
+)
 def test_costs_without_hooks_are_those_with_hooks(learner, monkeypatch):
     monkeypatch.setattr(compiled, "_lowered", lambda module, tensors: module)
     monkeypatch.setattr(compiled, "_COMPILED", {})
@@ -235,7 +247,9 @@ def test_captured_is_eager_bit_for_bit(learner, deterministic):
 
 
 @gpu
-@pytest.mark.parametrize("learner", ["naive", "latent replay", "partial hypernetwork", "full hypernetwork"])
+@pytest.mark.parametrize(
+    "learner", ["naive", "latent replay", "partial hypernetwork", "distilled hypernetwork", "full hypernetwork"]
+)
 def test_a_step_is_captured_once_a_stream(learner, monkeypatch):
     made = []
     wrapped = GraphProgram.__init__
@@ -250,7 +264,10 @@ def test_a_step_is_captured_once_a_stream(learner, monkeypatch):
 
 
 @gpu
-@pytest.mark.parametrize("learner", ["naive at depth 2", "partial hypernetwork", "latent replay", "lwf at depth 1"])
+@pytest.mark.parametrize(
+    "learner",
+    ["naive at depth 2", "partial hypernetwork", "distilled hypernetwork", "latent replay", "lwf at depth 1"],
+)
 def test_a_compiled_step_on_a_gpu_is_the_eager_one_to_one_in_ten_thousand(learner):
     looked = []
 

@@ -37,8 +37,14 @@ def predictions_agree(model):
         torch.testing.assert_close(mixed, other, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("learner", LEARNERS)
+@pytest.mark.parametrize(
+    ("learner", "norm"),
+    [  # where a norm keeps statistics of tasks, and where it has none
+        pytest.param(learner, norm, marks=pytest.mark.slow if norm == "group" and learner != "naive" else ())
+        for learner in LEARNERS
+        for norm in NORMS
+    ],
+)
 def test_predictions_do_not_depend_on_what_else_is_in_the_batch(learner, norm):
     predictions_agree(learn(make(learner, norm=norm, front_norm=norm), 0, 1).model)
 

@@ -51,7 +51,7 @@ def recorded(experiences, learner="partial hypernetwork", **options):
     return plugin
 
 
-def gradient_by_hand(step, began_with, task, earlier, beta, rate, lookahead):
+def gradient_by_hand(step, began_with, task, earlier, beta, rate, lookahead, relative=False):
     """grad CE at psi, plus beta / n times the gradient of the drift, by its definition, at psi' or at psi."""
     model = copy.deepcopy(step["model"])
     model.train()
@@ -64,7 +64,7 @@ def gradient_by_hand(step, began_with, task, earlier, beta, rate, lookahead):
             for name, parameter in parameters.items():
                 parameter -= rate * of_loss[name]
     tasks = torch.tensor(earlier)
-    drift = model.hypernetwork.generated_drift(Hypernetwork.snapshot(began_with, tasks))
+    drift = model.hypernetwork.generated_drift(Hypernetwork.snapshot(began_with, tasks, relative))
     total = beta / len(earlier) * drift
     of_drift = torch.autograd.grad(total, list(parameters.values()), allow_unused=True)
     return {
@@ -90,6 +90,14 @@ def test_the_gradient_is_that_of_the_loss_plus_the_drifts_where_the_step_would_l
         right, wrong = (gradient_by_hand(*arguments, lookahead=choice) for choice in (lookahead, not lookahead))
         assert apart(step["gradients"], right) < 1e-3
         assert apart(step["gradients"], wrong) > 0.005
+
+
+def test_a_relative_drift_is_divided_by_what_the_weights_were():
+    plugin = recorded((0, 1, 2), drift_scale="relative", lookahead=False, beta=5.0, learning_rate=0.02)
+    arguments = (plugin.steps[-1], plugin.began_with, 2, [0, 1], 5.0, 0.02, False)
+    right, wrong = (gradient_by_hand(*arguments, relative) for relative in (True, False))
+    assert apart(plugin.steps[-1]["gradients"], right) < 1e-3
+    assert apart(plugin.steps[-1]["gradients"], wrong) > 0.005
 
 
 def test_looking_ahead_puts_every_parameter_back_bit_for_bit():
@@ -203,13 +211,8 @@ def test_the_chunked_generator_learns_two_experiences_and_hardly_forgets_the_fir
 
 
 def test_each_generator_has_its_own_defaults_and_what_is_given_comes_first():
-    published = PartialHypernetwork.Options(generator="additive")
-    assert (published.beta, published.lookahead, published.copy_embedding, published.embedding_rate) == (
-        0.5,
-        True,
-        True,
-        1,
-    )
+    its = PartialHypernetwork.Options(generator="additive")
+    assert (its.beta, its.lookahead, its.copy_embedding, its.embedding_rate) == (0.5, True, True, 1)
     assert PartialHypernetwork.Options().beta == 0.1
     given = PartialHypernetwork.Options(beta=0.0, lookahead=True)
     assert (given.beta, given.lookahead, given.embedding_rate) == (0.0, True, 5.0)
@@ -262,6 +265,10 @@ def test_weights_are_generated_once_a_training_batch():
         ({"freeze_depth": -1}, "freeze_depth -1: at least 0"),
         ({"beta": -1.0}, "beta -1.0: at least 0"),
         ({"drift_tasks": 0}, "drift_tasks 0: at least 1"),
+        ({"drift_scale": "relativ"}, "unknown drift_scale 'relativ': did you mean 'relative'"),
+        ({"distillation": -1.0}, "distillation -1.0: at least 0, and finite"),
+        ({"distillation": float("inf")}, "distillation inf: at least 0, and finite"),
+        ({"distillation_tasks": 0}, "distillation_tasks 0: at least 1"),
         ({"embedding": 0}, "embedding 0: at least 1"),
         ({"hidden": (0, 3)}, r"hidden \(0, 3\): two sizes of at least 1"),
         ({"generator": "chunked", "chunk_size": 0}, "chunk_size 0: at least 1"),
