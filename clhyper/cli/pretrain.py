@@ -8,6 +8,7 @@ from clhyper.cli.flags import Flag, option_flags, parse, split_positionals
 from clhyper.errors import UserError, require
 from clhyper.registry import find
 from clhyper.runs.config import RunConfig, checked_options
+from clhyper.runs.fronts import DEALING
 from clhyper.runs.sweep import parse_numbers
 
 _HELP = """usage: clhyper pretrain BENCHMARK --output FILE.safetensors [options]
@@ -23,7 +24,6 @@ Examples:
   clhyper run split-digits separate --freeze-depth 2 --experiences 2 --class-order 0 1 2 3 --front digits.safetensors
 
 Exit codes: 0 done, 1 training failed, 2 bad input, 130 stopped by Ctrl-C (nothing is written)."""
-_DEALING = ("experiences", "order_seed", "class_order", "task_labels", "variant", "max_angle")
 
 
 def main(arguments: list[str]) -> int:
@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
     if len(words) > 1:
         raise UserError(f"pretrain takes one stream, and {words[1]!r} is too much")
     stream, joint = find("benchmark", words[0]), find("strategy", "joint")
-    of_stream = [flag for flag in option_flags(stream) if flag.name not in _DEALING]
+    of_stream = [flag for flag in option_flags(stream) if flag.name not in DEALING]
     of_training = [flag for flag in option_flags(joint) if flag.name not in ("norm", "front_norm")]
     norm = next(flag for flag in option_flags(joint) if flag.name == "norm")
     values = parse(

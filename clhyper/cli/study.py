@@ -1,18 +1,30 @@
 """answers one of the suite's questions: runs all of a study, then writes its table, figures and page"""
 
+import functools
 import os
 import shlex
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from clhyper.cli.common import RESULTS, check_output, jobs_and_threads, resolve_device, run_flags, runs_per_device
+from clhyper.cli.common import (
+    RESULTS,
+    check_output,
+    cores,
+    jobs_and_threads,
+    resolve_device,
+    run_flags,
+    runs_per_device,
+)
 from clhyper.cli.flags import Flag, parse, split_positionals
 from clhyper.cli.list import listed_studies
-from clhyper.cli.sweep import RUNS_PER_DEVICE, at_once, execute_and_show
+from clhyper.cli.sweep import RUNS_PER_DEVICE, at_once, check_results, execute_and_show
 from clhyper.errors import UserError, require
 from clhyper.registry import studies
-from clhyper.runs.study import Study, expand, read_study
+from clhyper.runs.config import RunConfig
+from clhyper.runs.fronts import Front
+from clhyper.runs.study import Planned, Study, expand, read_study
 
 OUTPUT = Path("results")
 _HELP = """usage: clhyper study NAME|FILE.toml [options]
@@ -107,12 +119,14 @@ def main(arguments: list[str]) -> int:
         )
         for data, path in paths.items():
             require(Path(path).exists(), f"--data {data}={path}: no such file or folder; give {study.data[data]}")
+        fronts = checked_fronts(planned)
         if values["dry_run"]:
-            print("\n".join(one.config.name for one in planned))
+            print("\n".join([*(f"front {front.file}" for front in fronts), *(one.config.name for one in planned)]))
             print(f"{len(planned)} runs, {at_once(jobs, lanes)}, {threads} CPU threads each, on {device}")
             return 0
         from clhyper.runs.archive import ARCHIVE, pack
 
+        train_fronts(fronts, values["results"], values["threads"] or cores(), values["quiet"])
         code = execute_and_show([one.config for one in planned], values["results"], jobs, values["quiet"], lanes)
         shown = _command(name, values, [*given, *training], paths)
         pack(planned, values["results"], output / ARCHIVE, shown, paths)
@@ -122,6 +136,35 @@ def main(arguments: list[str]) -> int:
     if not values["quiet"]:
         print("\n".join(map(str, files)))
     return code
+
+
+def checked_fronts(planned: Sequence[Planned]) -> list[Front]:
+    """The fronts that the runs take, seen to fit them; raises `UserError` if one doesn't."""
+    from clhyper.runs.study_fronts import check_fronts, fronts_of
+
+    if fronts := fronts_of(planned):
+        check_fronts(planned)
+    return fronts
+
+
+def train_fronts(fronts: list[Front], results: Path, threads: int, quiet: bool) -> None:
+    """Trains those fronts that aren't among the results yet, under a display."""
+    if not fronts:
+        return
+    import torch
+
+    from clhyper.cli.display import Display
+    from clhyper.runs.study_fronts import train_front
+
+    check_results(results)
+    torch.set_num_threads(threads)
+    with Display(len(fronts), quiet) as display:
+        for front in fronts:
+            shown = RunConfig(benchmark=front.benchmark, strategy=f"front {front.file}", seed=front.seed)
+            display.labels[shown.name] = f"front {front.name}"
+            display.update(shown, train_front(front, results, functools.partial(display.update, shown)))
+    if any(front.device.startswith("cuda") for front in fronts):
+        torch.cuda.empty_cache()  # the runs' processes need the room
 
 
 def _listed(data: dict[str, str]) -> str:

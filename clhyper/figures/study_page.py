@@ -68,6 +68,10 @@ def _facts(runs: pd.DataFrame, complete: pd.DataFrame) -> list[str]:
     for name, title in (("machine", "on"), ("engine", "engine"), ("versions", "with")):
         if kinds := sorted({str(kind) for kind in complete[name].dropna() if kind}):
             said.append(f"{title} {' and '.join(kinds)}")
+    fronts = complete.loc[complete["front_from"].notna(), ["front", "front_from"]].drop_duplicates()
+    trained = [
+        f"- front {row.front}: {row.front_from}" for row in fronts.sort_values(["front", "front_from"]).itertuples()
+    ]
     missing = [
         f"- without a result: {row.folder}, {row.status}{f' ({row.reason})' if row.reason else ''}"
         for row in runs[runs["status"] != "complete"].itertuples()
@@ -78,7 +82,8 @@ def _facts(runs: pd.DataFrame, complete: pd.DataFrame) -> list[str]:
         "Means and intervals of every cost: [table.csv](table.csv); configurations, environments, results and accuracy"
         f" matrices of all runs: [{ARCHIVE}]({ARCHIVE})."
     )
-    return [", ".join(said) + ".", "", *missing, *([""] if missing else []), where]
+    listed = [*trained, *missing]
+    return [", ".join(said) + ".", "", *listed, *([""] if listed else []), where]
 
 
 def _parts(

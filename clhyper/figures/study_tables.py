@@ -1,6 +1,8 @@
 """The tables of a study's page: means, paired differences, correlations, and where a curve overtakes."""
 
 import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -9,14 +11,22 @@ from clhyper.errors import UserError, require
 from clhyper.figures.curves import loss_against
 from clhyper.figures.relations import correlations, direction, overtakings, widenings
 from clhyper.figures.study_figures import Made, Part, figures, heading
-from clhyper.figures.summary import FRACTIONS, choice_label, distinguishing, identified, settings, summarise
+from clhyper.figures.summary import (
+    FRACTIONS,
+    Setting,
+    choice_label,
+    distinguishing,
+    identified,
+    settings,
+    summarise,
+)
 from clhyper.figures.table import to_markdown
 from clhyper.figures.units import COSTS, human_count, human_fraction
+from clhyper.runs.archive import PRETRAINED
 from clhyper.runs.compare import Interval, compare_rows, configurations
+from clhyper.runs.study_reference import SAME_DEPTH
 
 _NOTHING = "–"  # noqa: RUF001
-SAME_DEPTH = "@same"
-"""In place of a reference's depth: each row is compared with the reference at the row's own."""
 
 
 def table(part: Part) -> Made:
@@ -33,7 +43,7 @@ def comparison(part: Part) -> Made:
     reference = part.show["reference"]
     title = reference.replace(SAME_DEPTH, " at the same depth")
     lines = heading(part, f"Against {title}, paired")
-    for one in settings(part.runs[part.runs["status"] == "complete"]):
+    for one in _by_front(part):
         lines += [f"### {one.title}", ""]
         by_depth = SAME_DEPTH in reference
         references: dict[int | None, tuple[str, pd.DataFrame]] = {}
@@ -48,6 +58,18 @@ def comparison(part: Part) -> Made:
         for measure in part.show.get("measures", ["acc", "forgetting"]) if references else []:
             lines += [*_differences(one.rows, references, title, measure), ""]
     return lines[:-1], []
+
+
+def _by_front(part: Part) -> Iterator[Setting]:
+    """The settings of the part's complete runs, those with each pretrained front apart from the others."""
+    for one in settings(part.runs[part.runs["status"] == "complete"]):
+        for front, rows in one.rows.groupby(_pretrained(one.rows)):
+            yield replace(one, title=f"{one.title}, front {front}" if front else one.title, rows=rows)
+
+
+def _pretrained(runs: pd.DataFrame) -> pd.Series:
+    """In words, the runs' fronts that their study trained; empty for others."""
+    return runs["front"].map(lambda front: front if str(front).startswith(PRETRAINED) else "")
 
 
 def _differences(
@@ -170,7 +192,7 @@ def overtakes(part: Part) -> Made:
     strategy, depth, cost, measure = (part.show[name] for name in ("strategy", "depth", "cost", "measure"))
     unit = COSTS[cost].unit
     lines = heading(part, f"Where {strategy} k={depth} overtakes at equal {cost.replace('_', ' ')}")
-    for one in settings(part.runs[part.runs["status"] == "complete"]):
+    for one in _by_front(part):
         choices = distinguishing(summarise(one.rows))
         found = overtakings(one.rows, strategy, depth, cost, measure)
         lines += [f"### {one.title}", ""]
@@ -208,7 +230,8 @@ def widens(part: Part) -> Made:
     lines = heading(part, f"Does {option} widen the difference from {strategy}?")
     choices = distinguishing(summarise(part.runs))
     for measure in part.show.get("measures", ["acc", "forgetting"]):
-        found = widenings(part.runs, strategy, option, measure)
+        groups = [rows for _, rows in part.runs.groupby(_pretrained(part.runs))]
+        found = [one for rows in groups for one in widenings(rows, strategy, option, measure)]
         if not found:
             lines += [f"{measure}: no row and {strategy} have complete runs with {option} and without it.", ""]
             continue

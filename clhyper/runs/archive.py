@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import re
 import tempfile
 import tomllib
@@ -15,6 +16,7 @@ from clhyper.errors import UserError
 from clhyper.runs.config import RunConfig
 from clhyper.runs.files import read_json, read_object, write
 from clhyper.runs.folder import CONFIG, ENVIRONMENT, FAILURE, MATRIX, RESULT
+from clhyper.runs.fronts import name_and_hash
 from clhyper.runs.results import load, load_matrix
 from clhyper.runs.study import Planned
 
@@ -22,8 +24,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ARCHIVE = "runs.jsonl"
+PRETRAINED = "pretrained on "
+"""How the column `front` of a run begins whose study trained its front."""
 _LARGEST = 31
 """Experiences up to which the accuracy matrix is kept, rounded to five digits: of 100 it takes 60 kB a run (ours)."""
+_FRONT = re.compile(r"(?:^| )front=.*?(?= \w+=|$)")
+"""What a variant says of the front, which has a column."""
 _VERSIONS = {"clhyper": "clhyper", "torch": "PyTorch", "python": "Python"}
 _FILES = {"environment": ENVIRONMENT, "result": RESULT, "failure": FAILURE, "matrix": MATRIX}
 
@@ -54,7 +60,7 @@ def pack(
             line["failure"] = {"reason": read_object(folder / FAILURE).get("reason")}
         for key, text in (("failure", "reason"), ("result", "front")):
             if isinstance(part := line.get(key), dict) and isinstance(part.get(text), str):
-                part[text] = _without_paths(part[text], paths or {})
+                part[text] = _without_paths(_without_results(part[text], one, results), paths or {})
         lines[_identity(config)] = line
     with contextlib.suppress(UserError):  # nothing to keep of an archive that is absent or damaged
         commands, before = _read(file)
@@ -65,6 +71,13 @@ def pack(
     file.parent.mkdir(parents=True, exist_ok=True)
     texts = [json.dumps({"command": command}), *(json.dumps(line, separators=(",", ":")) for line in lines.values())]
     write(file, ("\n".join(texts) + "\n").encode())
+
+
+def _without_results(text: str, one: Planned, results: Path) -> str:
+    """A text with the file's name of the run's front in place of its path, were the results elsewhere or not."""
+    if one.front is None:
+        return text
+    return re.sub(rf"[^\s(]*{re.escape(one.front.file)}", one.front.file, text.replace(f"{results}{os.sep}", ""))
 
 
 def _identity(config: Mapping[str, Any]) -> str:
@@ -110,7 +123,8 @@ def load_archives(files: Sequence[Path]) -> tuple["pd.DataFrame", "pd.DataFrame"
 
     The first has besides `study_stream`, the study's name of the stream; `archives`, a tuple of the files that have the
     run; `date`, the day of the run, and `versions`; and a column for each option that has none, so that it can be drawn
-    against.
+    against. `front` is `pretrained on NAME` of a front that a study trained, also where the run has no result, and
+    `front_from` says what it was trained on, its file and its content's SHA-256.
 
     Raises:
         UserError: no such file, or it is damaged.
@@ -146,12 +160,45 @@ def load_archives(files: Sequence[Path]) -> tuple["pd.DataFrame", "pd.DataFrame"
     for name in dict.fromkeys(name for values in options for name in values if name not in runs):
         columns[name] = [values.get(name) for values in options]
     machines = [line.get("environment", {}) for line in kept]
+    given = [line["config"]["strategy_options"].get("front") for line in kept]
+    columns |= {"front": _fronts(runs, given), "front_from": [_source(line) for line in kept]}
+    runs["variant"] = [_FRONT.sub("", variant).strip() for variant in runs["variant"]]
     columns["date"] = [machine.get("date") for machine in machines]
     columns["versions"] = [
         ", ".join(f"{title} {machine[key]}" for key, title in _VERSIONS.items() if key in machine)
         for machine in machines
     ]
     attributes = dict(runs.attrs)
-    runs = pd.concat([runs, pd.DataFrame(columns, index=runs.index)], axis=1)
+    runs = pd.concat([runs.drop(columns="front"), pd.DataFrame(columns, index=runs.index)], axis=1)
     runs.attrs.update(attributes)
     return runs, matrix
+
+
+def _fronts(runs: "pd.DataFrame", options: Sequence[Any]) -> list[str | None]:
+    """In words, the front of each run: a study's by its name, with its hash where several have that name.
+
+    Beside runs with such a front, those without a result say what theirs would have been, to be mixed with no others.
+    """
+    import pandas as pd
+
+    found = [name_and_hash(option) for option in options]
+    names = [known[0] for known in dict.fromkeys(found) if known]
+    if not names:
+        return list(runs["front"])
+    words = []
+    for known, option, row in zip(found, options, runs.itertuples(), strict=True):
+        said = row.front if isinstance(row.front, str) else None
+        if known:
+            said = PRETRAINED + (known[0] if names.count(known[0]) == 1 else "-".join(known))
+        elif row.status != "complete":
+            frozen = pd.notna(row.freeze_depth) and row.freeze_depth > 0
+            said = str(option) if option else "first experience" if frozen else None
+        words.append(said)
+    return words
+
+
+def _source(line: Mapping[str, Any]) -> str | None:
+    """Of a complete run, what its study's front was trained on, the file and its content's SHA-256."""
+    if not name_and_hash(line["config"]["strategy_options"].get("front")) or "result" not in line:
+        return None
+    return f"{line['result'].get('front')}, SHA-256 {line['result'].get('front_digest')}"

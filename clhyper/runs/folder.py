@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from clhyper.errors import RunError, UserError, require
 from clhyper.runs.config import SCHEMA, RunConfig, read_toml
 from clhyper.runs.files import read_object, uninterrupted, write, write_json
+from clhyper.runs.fronts import located
 
 CONFIG, ENVIRONMENT, EXPERIENCES = "config.toml", "environment.json", "experiences.jsonl"
 MATRIX, CHECKPOINT, RESULT, FAILURE = "matrix.json", "checkpoint.pt", "result.json", "failure.json"
@@ -34,16 +35,18 @@ class BusyError(Exception):
 class RunFolder:
     """The folder `results`/`config.name` and the files in it.
 
-    `config`: as given, but with the threads that an unfinished run was begun with, which its numbers depend on.
+    `config`: as given, but with the threads that an unfinished run was begun with, which its numbers depend on, and
+    with the path of a front that a study trained. What is written names that front as given, wherever `results` are.
     """
 
     def __init__(self, results: Path, config: RunConfig) -> None:
         self.path = results / config.name
-        self.config = config
+        self._given = config
         if (self.path / CHECKPOINT).exists():
             with contextlib.suppress(UserError):
                 begun_with = read_toml(self.path / CONFIG).get("threads", config.threads)
-                self.config = dataclasses.replace(config, threads=begun_with)
+                self._given = dataclasses.replace(config, threads=begun_with)
+        self.config = located(self._given, results)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -69,7 +72,7 @@ class RunFolder:
             begun_with = read_toml(self.path / CONFIG)
         except UserError:
             return
-        now = self.config.as_dict()
+        now = self._given.as_dict()
         for table in ("benchmark_options", "strategy_options"):
             for name, value in begun_with.get(table, {}).items():
                 flag = f"--{name.replace('_', '-')} {value}"
@@ -89,7 +92,7 @@ class RunFolder:
         for name in (CONFIG, ENVIRONMENT, EXPERIENCES, MATRIX, CHECKPOINT, RESULT, FAILURE):
             for leftover in self.path.glob(f".{name}.*"):
                 leftover.unlink(missing_ok=True)
-        write(self.path / CONFIG, self.config.to_toml().encode())
+        write(self.path / CONFIG, self._given.to_toml().encode())
         write_json(self.path / ENVIRONMENT, environment)
         (self.path / FAILURE).unlink(missing_ok=True)
 
@@ -147,7 +150,7 @@ class RunFolder:
         with contextlib.suppress(RunError):  # the reason may be that nothing can be written
             if self.path.is_dir():
                 if not (self.path / CONFIG).exists():
-                    write(self.path / CONFIG, self.config.to_toml().encode())
+                    write(self.path / CONFIG, self._given.to_toml().encode())
                 write_json(self.path / FAILURE, {"schema": SCHEMA, "reason": reason, "details": details})
 
 

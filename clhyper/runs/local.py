@@ -18,6 +18,7 @@ from clhyper.errors import UserError, require
 from clhyper.runs.config import RunConfig
 from clhyper.runs.files import read_object
 from clhyper.runs.folder import RESULT, RunFolder
+from clhyper.runs.fronts import located
 from clhyper.runs.outcome import Note, Outcome, Progress
 from clhyper.runs.worker import ASK, die_with_parent, side_by_side
 from clhyper.runs.worker import alone as run_alone
@@ -62,7 +63,7 @@ def execute(
     context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     if "forkserver" in methods:
         _start_server(context)
-    _check(configs, context)
+    _check([located(config, results) for config in configs], context)
     lanes = 1 if len(configs) < 2 else None if runs_per_device == "auto" else runs_per_device
     return _Sweep(configs, results, jobs, report, lanes, context).run()
 

@@ -1,7 +1,7 @@
 """Trains a whole backbone on classes of a stream at once, for fronts to be taken from."""
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +55,7 @@ def pretrain(
     """
     where = torch.device(device)
     require(where.type != "cuda" or torch.cuda.is_available(), f"device {device}: no CUDA device here, use cpu")
-    try:
-        dealt = {**(benchmark_options or {}), "experiences": 1, "class_order": tuple(classes), "classes_each": None}
-        stream = find("benchmark", benchmark).load()(**dealt)
-    except UserError as error:
-        raise UserError(str(error).replace("class_order", "classes")) from None
-    require(len(stream.train_stream) == 1, f"{benchmark}: pretrain takes streams that can be a single experience")
+    stream = single_experience(benchmark, classes, benchmark_options or {})
     with seeded(seed, 0):
         backbone = stream.backbone()
     accuracy = AccuracyMatrix(stream.eval_stream)
@@ -69,7 +64,7 @@ def pretrain(
     strategy = joint(
         backbone, seed=seed, device=where, loading=loading, engine=engine, plugins=plugins, **(training or {})
     )
-    _check_writable(output)
+    check_writable(output)
     strategy.train(stream.train_stream)
     network = strategy.model.plain(stream.train_stream[0].task_label)
     options = strategy.options
@@ -93,7 +88,18 @@ def pretrain(
     return notes
 
 
-def _check_writable(output: Path) -> None:
+def single_experience(benchmark: str, classes: Sequence[int], options: Mapping[str, Any]) -> Any:
+    """The stream with these classes, or all, in one experience; raises `UserError` for what there isn't."""
+    try:
+        dealt = {**options, "experiences": 1, "class_order": tuple(classes), "classes_each": None}
+        stream = find("benchmark", benchmark).load()(**dealt)
+    except UserError as error:
+        raise UserError(str(error).replace("class_order", "classes")) from None
+    require(len(stream.train_stream) == 1, f"{benchmark}: pretrain takes streams that can be a single experience")
+    return stream
+
+
+def check_writable(output: Path) -> None:
     """Makes the file's folder and tries to write in it: training may take hours, and its file comes at the end."""
     target = output.resolve()
     require(target.is_file() or not target.exists(), f"output {output}: is no ordinary file; give another one")

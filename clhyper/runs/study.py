@@ -10,7 +10,10 @@ from typing import Any
 from clhyper.errors import UserError, require, unknown
 from clhyper.registry import find, studies
 from clhyper.runs.config import RunConfig
-from clhyper.runs.study_file import check_study, known_options
+from clhyper.runs.fronts import Front
+from clhyper.runs.study_file import NOT_OPTIONS, check_study, filled, known_options
+from clhyper.runs.study_fronts import plan_front
+from clhyper.runs.study_reference import check_reference
 from clhyper.runs.sweep import parse_numbers, parse_seeds, plan
 
 
@@ -21,6 +24,8 @@ class Study:
     `data`: what the user must give a path for, by the name that stands in braces in options of streams. `options`,
     `grid`: of every run, of streams and strategies alike; a grid's values are lists, each combination of which is run.
     `streams`: by their names in the study, `benchmark` and options; `optional` ones run only where they are named.
+    `fronts`: by their names, what they are trained on (`stream`, one of the study's, or `benchmark`), `classes`,
+    `seed`, and options of stream and training. A stream or runs may name one as their `front`.
     `runs`: `strategies`, and where they aren't the study's, `streams`, `depths`, `seeds`, `options`, `grid`.
     `show`: parts of the page, see `clhyper.runs.study_file.SHOWN`.
     """
@@ -35,15 +40,18 @@ class Study:
     streams: dict[str, dict[str, Any]]
     runs: list[dict[str, Any]]
     show: list[dict[str, Any]]
+    fronts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A run of a study, the study's name for its stream, and those options that the user's paths filled, unfilled."""
+    """A run of a study, the study's name for its stream, those options that the user's paths filled, unfilled, and the
+    front that is to be trained for it."""
 
     stream: str
     config: RunConfig
     unfilled: dict[str, Any] = field(default_factory=dict)
+    front: Front | None = None
 
 
 def read_study(name: str) -> Study:
@@ -59,7 +67,21 @@ def read_study(name: str) -> Study:
         raise UserError(f"study {path}: not TOML ({error})") from None
     check_study(f"study {path.stem}", content)
     defaults: dict[str, Any] = {"data": {}, "seeds": 1, "options": {}, "grid": {}}
-    return Study(name=path.stem, **defaults | content)
+    study = Study(name=path.stem, **defaults | content)
+    _check_references(study)
+    return study
+
+
+def _check_references(study: Study) -> None:
+    """Raises `UserError` for a reference of a comparison that is none of the study's configurations."""
+    shown = {number: show for number, show in enumerate(study.show, start=1) if show["kind"] == "compare"}
+    if not shown:
+        return
+    planned = expand(study, {name: f"{{{name}}}" for name in study.data}, list(study.streams), "1")
+    for number, show in shown.items():
+        labels = show.get("streams", study.streams)
+        configs = [one.config for one in planned if one.stream in labels]
+        check_reference(f"study {study.name}, show {number}", show["reference"], configs)
 
 
 def expand(
@@ -95,8 +117,10 @@ def expand(
     for entry in study.runs:
         among = entry.get("streams", study.streams)
         for label in [label for label in chosen if label in among]:
+            trained = entry.get("front", study.streams[label].get("front"))
+            front = plan_front(study, trained, paths, changes, **run) if trained and "front" not in changes else None
             for options in _combinations(study, entry, label, changes):
-                for one in _planned(study, entry, label, options, paths, seeds, run):
+                for one in _planned(study, entry, label, options, front, paths, seeds, run):
                     found.setdefault(one.config.name, one)
     require(bool(found), f"study {study.name}: nothing runs on {', '.join(chosen)}; name other streams")
     return list(found.values())
@@ -118,7 +142,7 @@ def _check_options(study: Study, changes: Mapping[str, Any]) -> None:
 
     check([*study.options, *study.grid, *changes], study.runs, study.streams)
     for label, stream in study.streams.items():
-        check([name for name in stream if name not in ("benchmark", "optional")], study.runs, [label])
+        check([name for name in stream if name not in NOT_OPTIONS], study.runs, [label])
     for entry in study.runs:
         check([*entry.get("options", {}), *entry.get("grid", {})], [entry], entry.get("streams", study.streams))
 
@@ -128,7 +152,7 @@ def _combinations(
 ) -> Iterator[dict[str, Any]]:
     """Options of the runs of an entry on a stream: the study's, the stream's, the entry's and the changes."""
     grid = study.grid | entry.get("grid", {})
-    stream = {name: value for name, value in study.streams[label].items() if name not in ("benchmark", "optional")}
+    stream = {name: value for name, value in study.streams[label].items() if name not in NOT_OPTIONS}
     options = study.options | stream | entry.get("options", {}) | changes
     free = {name: values for name, values in grid.items() if name not in changes}
     for values in itertools.product(*free.values()):
@@ -140,6 +164,7 @@ def _planned(
     entry: dict[str, Any],
     label: str,
     options: dict[str, Any],
+    front: Front | None,
     paths: Mapping[str, str],
     seeds: str | None,
     run: dict[str, Any],
@@ -147,17 +172,24 @@ def _planned(
     benchmark = study.streams[label]["benchmark"]
     of_stream = known_options("benchmark", benchmark)
     learners = {name for strategy in entry["strategies"] for name in known_options("strategy", strategy)}
-    filled = {name: _filled(study, label, value, paths) for name, value in options.items()}
+    where = f"stream {label} of study {study.name}"
+    values = {name: filled(where, study.data, value, paths) for name, value in options.items()}
+    unfilled = {name: value for name, value in options.items() if values[name] != value}
+    if front:
+        require(
+            "front" in learners,
+            f"front {front.name} of study {study.name}: none of {', '.join(entry['strategies'])} has one",
+        )
+        values["front"] = front.option
     configs = plan(
         benchmark,
         entry["strategies"],
         depths=parse_numbers(entry["depths"], "depths") if "depths" in entry else None,
         seeds=parse_seeds(str(seeds or entry.get("seeds", study.seeds))),
-        benchmark_options={name: value for name, value in filled.items() if name in of_stream},
-        strategy_options={name: value for name, value in filled.items() if name in learners},
+        benchmark_options={name: value for name, value in values.items() if name in of_stream},
+        strategy_options={name: value for name, value in values.items() if name in learners},
         **run,
     )
-    unfilled = {name: value for name, value in options.items() if filled[name] != value}
     backbone = configs[0].benchmark_options["backbone"]
     stages = find("backbone", backbone).constant("stages")
     for config in configs:
@@ -166,15 +198,4 @@ def _planned(
             stages is None or depth <= stages,
             f"freeze_depth {depth} on stream {label} of study {study.name}: {backbone} has depths 0 to {stages}",
         )
-        yield Planned(label, config, unfilled)
-
-
-def _filled(study: Study, label: str, value: Any, paths: Mapping[str, str]) -> Any:
-    """An option's value with the user's paths in place of names in braces."""
-    if isinstance(value, list):
-        return [_filled(study, label, item, paths) for item in value]
-    for name, what in study.data.items() if isinstance(value, str) else ():
-        if f"{{{name}}}" in value:
-            require(name in paths, f"stream {label} of study {study.name} needs --data {name}=PATH: {what}")
-            value = value.replace(f"{{{name}}}", paths[name])
-    return value
+        yield Planned(label, config, unfilled, front if "front" in config.strategy_options else None)

@@ -1,6 +1,7 @@
 """What the file of a study may say: names, types, and what a page can show."""
 
 import functools
+import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -10,17 +11,20 @@ from clhyper.runs.results import COSTS, METRICS
 
 _TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("title", "question", "depths", "kind", "measure", "cost", "along", "x", "reference"), (str,)),
-    **dict.fromkeys(("strategy", "option"), (str,)),
-    **dict.fromkeys(("data", "options", "grid"), (dict,)),
+    **dict.fromkeys(("strategy", "option", "front"), (str,)),
+    **dict.fromkeys(("data", "options", "grid", "fronts"), (dict,)),
     **dict.fromkeys(("runs", "show", "streams", "strategies", "measures"), (list,)),
     "seeds": (int, str),
     "depth": (int,),
 }
-_OF_STREAMS: dict[str, tuple[type, ...]] = {"benchmark": (str,), "optional": (bool,)}
+_OF_STREAMS: dict[str, tuple[type, ...]] = {"benchmark": (str,), "optional": (bool,), "front": (str,)}
+_OF_FRONTS: dict[str, tuple[type, ...]] = {**dict.fromkeys(("stream", "benchmark", "classes"), (str,)), "seed": (int,)}
+NOT_OPTIONS = ("benchmark", "optional", "front")
+"""What the table of a stream has besides options of streams and strategies."""
 _WORDS = {str: "text", dict: "a table", list: "a list", int: "a whole number", bool: "true or false"}
 _NAMES = ("streams", "strategies", "measures")
-_RUNS = ("streams", "strategies", "depths", "seeds", "options", "grid")
-_TOP = ("title", "question", "data", "seeds", "options", "grid", "streams", "runs", "show")
+_RUNS = ("streams", "strategies", "depths", "seeds", "front", "options", "grid")
+_TOP = ("title", "question", "data", "seeds", "options", "grid", "streams", "fronts", "runs", "show")
 SHOWN: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "table": ((), ()),
     "against-cost": (("measure", "cost"), ()),
@@ -46,11 +50,15 @@ def check_study(where: str, content: dict[str, Any]) -> None:
         require(type(what) is str, f"{where}: data {name} {what!r} must be text that says what the user is to give")
     for label, stream in content["streams"].items():
         _check(f"{where}, stream {label}", stream, ("benchmark",), None, _OF_STREAMS)
+        _check_front(f"{where}, stream {label}", stream, content)
+    for name, front in content.get("fronts", {}).items():
+        _check_trained(f"{where}, front {name}", name, front, content["streams"])
     for number, runs in enumerate(content["runs"], start=1):
         here = f"{where}, runs {number}"
         _check(here, runs, ("strategies",), _RUNS)
         require(bool(runs["strategies"]), f"{here}: strategies names none")
         _check_labels(here, runs, content["streams"])
+        _check_front(here, runs, content)
     for here, table in [(where, content), *((f"{where}, runs", runs) for runs in content["runs"])]:
         for option, values in table.get("grid", {}).items():
             good = isinstance(values, list) and bool(values)
@@ -110,7 +118,43 @@ def _check_labels(where: str, table: dict[str, Any], streams: Mapping[str, Any])
             raise unknown(f"stream in {where}", label, streams)
 
 
+def _check_front(where: str, table: dict[str, Any], content: dict[str, Any]) -> None:
+    if "front" in table and table["front"] not in content.get("fronts", {}):
+        require(
+            "fronts" in content, f"{where}: front {table['front']!r}: the study has no fronts; give it a table of that"
+        )
+        raise unknown(f"front in {where}", table["front"], content["fronts"])
+
+
+def _check_trained(where: str, name: str, front: Any, streams: Mapping[str, Any]) -> None:
+    """Raises `UserError` for a front that can't be trained as it is said."""
+    require(bool(re.fullmatch(r"[\w-]+", name)), f"{where}: begins a file's name, so give letters, digits, - and _")
+    _check(where, front, ("classes",), None, _OF_FRONTS)
+    require(
+        ("stream" in front) != ("benchmark" in front),
+        f"{where}: give either stream, one of the study's, or benchmark, what it is trained on",
+    )
+    require(front.get("seed", 0) >= 0, f"{where}: seed {front.get('seed')}: at least 0")
+    if front.get("stream", next(iter(streams))) not in streams:
+        raise unknown(f"stream in {where}", front["stream"], streams)
+
+
 @functools.cache
 def known_options(kind: Kind, name: str) -> dict[str, Any]:
     """The options of a stream or strategy with their defaults; raises `UserError` for a name that is none."""
     return option_defaults(find(kind, name).options())
+
+
+def filled(where: str, data: Mapping[str, str], value: Any, paths: Mapping[str, str]) -> Any:
+    """An option's value with the user's paths in place of the names of `data` in braces.
+
+    Raises:
+        UserError: there is no path for one; the sentence begins with `where`.
+    """
+    if isinstance(value, list):
+        return [filled(where, data, item, paths) for item in value]
+    for name, what in data.items() if isinstance(value, str) else ():
+        if f"{{{name}}}" in value:
+            require(name in paths, f"{where} needs --data {name}=PATH: {what}")
+            value = value.replace(f"{{{name}}}", paths[name])
+    return value

@@ -66,6 +66,20 @@ def test_a_study_of_ours_has_runs_on_its_streams_and_small_on_digits(name):
     assert len({one.config.name for one in usual}) == len(usual)
 
 
+@pytest.mark.parametrize(("name", "streams"), [("generators", 1), ("task-count", 2)])
+def test_fronts_of_glyphs_are_trained_on_the_classes_that_their_streams_leave(name, streams):
+    study = read_study(name)
+    planned = expand(study, dict.fromkeys(study.data, "somewhere"))
+    with_front = [one for one in planned if one.front]
+    dealt = {one.stream: one.config.benchmark_options["class_order"] for one in with_front}
+    assert len(dealt) == streams
+    (trained,) = {one.front.classes for one in with_front}
+    for classes in dealt.values():
+        assert (len(trained), len(classes)) == (22, 40)
+        assert {*trained, *classes} == set(range(62))
+    assert len([one for one in planned if one.stream in dealt]) == 2 * len(with_front)
+
+
 def test_the_issues_six_studies_are_there():
     assert {"freeze-depth", "noise", "similarity", "generators", "buffer-size", "task-count"} <= set(studies())
 
@@ -145,6 +159,25 @@ def test_a_backbones_file_says_how_many_stages_it_has(backbone):
         ('kind = "table"', 'kind = "compare"\nreference = "naive"\nmeasures = ["ac"]', ["'ac'", "did you mean 'acc'"]),
         ('kind = "table"', 'kind = "against-cost"\nmeasure = "bwt"\ncost = "train_macs"', ["give acc or forgetting"]),
         ("[options]", "[options", ["study", "small.toml", "not TOML"]),
+        *(
+            ('kind = "table"', f'kind = "compare"\nreference = "{reference}"', pieces)
+            for reference, pieces in (
+                ("latent-reply@1", ["reference in study small, show 1 'latent-reply'", "did you mean 'latent-replay'"]),
+                ("separate", ["reference in study small, show 1 'separate'"]),
+                ("separate@same", ["reference in study small, show 1 'separate'"]),
+                ("naive@2", ["show 1: naive@2 is none of its runs; naive has depths 0, 1"]),
+                ("naive@one", ["after @ comes a freeze depth, such as latent-replay@2, or same"]),
+                ("naive@1,lerning_rate=1", ["unknown option of reference in study small, show 1 'lerning_rate'"]),
+                (
+                    "latent-replay@1,buffer_size=20",
+                    ["no run of latent-replay@1 has buffer_size=20", "is 0 or 10 or 200"],
+                ),
+                (
+                    "latent-replay@1,batch_size=8,buffer_size=200",
+                    ["has buffer_size=200", "buffer_size is 0 or 10 there"],
+                ),
+            )
+        ),
     ],
 )
 def test_what_is_wrong_in_a_study_is_said_in_a_sentence(old, new, pieces, study):
@@ -153,6 +186,17 @@ def test_what_is_wrong_in_a_study_is_said_in_a_sentence(old, new, pieces, study)
         expand(study(SMALL.replace(old, new, 1)))
     for piece in pieces:
         assert piece in str(error.value), str(error.value)
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        *("naive", "naive@1", "naive@same", "latent-replay@0", "replay", "latent-replay@same,buffer_size=10"),
+        *("latent-replay@1,buffer_size=10,norm=batch", "naive@1,engine=eager"),
+    ],
+)
+def test_a_reference_that_some_run_is_is_right(reference, study):
+    study(SMALL.replace('kind = "table"', f'kind = "compare"\nreference = "{reference}"'))
 
 
 @pytest.mark.parametrize(
