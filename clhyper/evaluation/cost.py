@@ -4,13 +4,11 @@ MACs are counted by PyTorch's own counter (`torch.utils.flop_counter`), forward 
 products and convolutions, functional calls included. Elementwise work (activations, norms, optimizer) it doesn't count.
 """
 
-import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any
 
-import torch
 from avalanche.core import SupervisedPlugin
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
@@ -18,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from clhyper.evaluation.counter import operation_counter
 from clhyper.evaluation.energy import EnergyMeter
 from clhyper.evaluation.memory import PeakMemory
+from clhyper.evaluation.use import measured_use, synchronise, tensor_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +40,6 @@ COSTS = {
 }
 _SUMMED = ("train_macs", "train_seconds", "evaluation_seconds", "loading_seconds", "compilation_seconds")
 _PEAKS = ("peak_device_bytes", "peak_host_bytes")
-_REPEATS = 10
 
 Record = dict[str, Any]
 
@@ -76,7 +74,7 @@ class CostMeter(SupervisedPlugin):
     works_in_blocks = True
 
     def before_train_dataset_adaptation(self, strategy: Any, **kwargs: Any) -> None:
-        self._synchronise(strategy)
+        synchronise(strategy)
         self.lanes()
         supply = getattr(strategy, "supply", None)
         self._peak = PeakMemory(strategy.device, lambda: supply.evaluation_bytes if supply else 0)
@@ -103,20 +101,20 @@ class CostMeter(SupervisedPlugin):
         self._kind = _kind_of_step(strategy)
         self._steps[self._kind] += 1
         if self._kind not in self._step_macs:
-            self._synchronise(strategy)
+            synchronise(strategy)
             self._step_start = time.perf_counter()
             self._watch()
 
     def after_training_iteration(self, strategy: Any, **kwargs: Any) -> None:
         if self._counter is not None:
             self._step_macs[self._kind] = self._unwatch()
-            self._synchronise(strategy)
+            synchronise(strategy)
             self._watched_seconds.append(time.perf_counter() - self._step_start)
 
     def before_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
         if self._counter is not None:
             self._macs_around += self._unwatch()
-        self._synchronise(strategy)
+        synchronise(strategy)
         self._epoch_start = time.perf_counter()
         self._apart_in_epoch = sum(_seconds_apart(strategy).values())
 
@@ -129,7 +127,7 @@ class CostMeter(SupervisedPlugin):
             self._macs_around += macs * times
 
     def after_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
-        self._synchronise(strategy)
+        synchronise(strategy)
         apart = sum(_seconds_apart(strategy).values()) - self._apart_in_epoch
         self._in_steps += time.perf_counter() - self._epoch_start - apart
         self._energy.sample()
@@ -138,7 +136,7 @@ class CostMeter(SupervisedPlugin):
 
     def pause(self, strategy: Any) -> None:
         """What follows is no training: it is timed apart, and neither counted nor measured."""
-        self._synchronise(strategy)
+        synchronise(strategy)
         self._was_counting = self._counter is not None
         if self._was_counting:
             self._macs_around += self._unwatch()
@@ -159,7 +157,7 @@ class CostMeter(SupervisedPlugin):
         self._evaluation_start = time.perf_counter()
 
     def after_eval(self, strategy: Any, **kwargs: Any) -> None:
-        self._synchronise(strategy)
+        synchronise(strategy)
         seconds = time.perf_counter() - self._evaluation_start
         if self._open:
             self._evaluation_seconds += seconds
@@ -170,7 +168,7 @@ class CostMeter(SupervisedPlugin):
     def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
         if self._counter is not None:
             self._macs_around += self._unwatch()
-        self._synchronise(strategy)
+        synchronise(strategy)
         self._open = False
         steps = sum(self._steps.values())
         apart = {name: value - self._apart_before[name] for name, value in _seconds_apart(strategy).items()}
@@ -230,54 +228,11 @@ class CostMeter(SupervisedPlugin):
         counter.__exit__(None, None, None)
         return counter.get_total_flops() // 2
 
-    @staticmethod
-    def _synchronise(strategy: Any) -> None:
-        if strategy.device.type == "cuda":
-            torch.cuda.current_stream(strategy.device).synchronize()  # not of other runs side by side
-
     # Use
 
     def measure_use(self, strategy: Any, x: Tensor, task: int, task_labels: bool = True) -> None:
-        """Times the trained model on a batch of prepared images (batch, channels, height, width) of one task.
-
-        Sets `use`: the median milliseconds of generation and of prediction with generated weights, and bytes a task:
-        those of the tensors that serve it alone, which a device that has what tasks share must be sent. Without
-        `task_labels` no task has any of its own.
-        """
-        model = strategy.model
-        was_training = model.training
-        model.eval()
-        reasons: dict[str, str] = {}
-        try:
-            with torch.no_grad():
-                tasks = torch.full((len(x),), task, device=x.device)
-                batch = self._milliseconds(strategy, lambda: _predict(model, x, tasks))
-                generation = None
-                if getattr(model, "generated_parameters", 0):
-                    generation = self._milliseconds(strategy, lambda: model.generate(task))
-                else:
-                    reasons["generation_ms"] = "nothing is generated"
-        finally:
-            model.train(was_training)
-        per_task = None
-        if not task_labels:
-            reasons["bytes_per_task"] = "without task labels all classes share one head: no task has its own"
-        elif hasattr(model, "task_tensors"):
-            per_task = tensor_bytes(model.task_tensors(task))
-        else:
-            reasons["bytes_per_task"] = f"{type(model).__name__} doesn't say what a task adds"
-        self.use = {"generation_ms": generation, "batch_ms": batch, "bytes_per_task": per_task, "reasons": reasons}
-
-    def _milliseconds(self, strategy: Any, function: Any) -> float:
-        function()
-        times = []
-        for _ in range(_REPEATS):
-            self._synchronise(strategy)
-            start = time.perf_counter()
-            function()
-            self._synchronise(strategy)
-            times.append(1000 * (time.perf_counter() - start))
-        return statistics.median(times)
+        """Sets `use` to what `clhyper.evaluation.use.measured_use` finds."""
+        self.use = measured_use(strategy, x, task, task_labels)
 
     # Results
 
@@ -321,11 +276,6 @@ class CostMeter(SupervisedPlugin):
         self.records = [dict(record) for record in state["records"]]
 
 
-def tensor_bytes(tensors: Any) -> int:
-    """Bytes of tensors together."""
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-
-
 def _seconds_apart(strategy: Any) -> dict[str, float]:
     """Seconds so far that our strategies keep apart from training."""
     return {name: getattr(strategy, name, 0.0) for name in ("loading_seconds", "compilation_seconds")}
@@ -336,11 +286,3 @@ def _kind_of_step(strategy: Any) -> Hashable:
     if len(getattr(strategy.experience, "task_labels", [0])) > 1:
         tasks = strategy.mb_task_id.unique().numel()
     return tuple(strategy.mb_x.shape), tasks
-
-
-def _predict(model: Any, x: Tensor, tasks: Tensor) -> Tensor:
-    from avalanche.models import avalanche_forward
-
-    if hasattr(model, "classes_of"):
-        return model(x, int(tasks[0]))
-    return avalanche_forward(model, x, tasks)

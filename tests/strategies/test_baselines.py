@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from clhyper.errors import UserError
 from clhyper.evaluation import AccuracyMatrix, CostMeter
-from clhyper.evaluation.cost import tensor_bytes
+from clhyper.evaluation.use import tensor_bytes
 
 BASELINES = [name for name, (strategy, _) in LEARNERS.items() if strategy in ("EWC", "LwF", "AGEM", "DER")]
 

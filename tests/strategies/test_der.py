@@ -8,7 +8,7 @@ from avalanche.core import SupervisedPlugin
 from small_runs import digits, learn, make
 from torch.nn import functional as F
 
-from clhyper.evaluation.cost import tensor_bytes
+from clhyper.evaluation.use import tensor_bytes
 
 
 class Replayed(SupervisedPlugin):

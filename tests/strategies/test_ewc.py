@@ -10,7 +10,7 @@ from avalanche.training.utils import ParamData
 from small_runs import Steps, digits, images, learn, make, recorded, same, tensors, uneven
 from torch.nn import functional as F
 
-from clhyper.evaluation.cost import tensor_bytes
+from clhyper.evaluation.use import tensor_bytes
 
 
 def importances_by_hand(model, number, stream):
