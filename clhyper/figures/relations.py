@@ -200,14 +200,22 @@ class Widening:
     pairs: int
 
 
+def _says_something(value: object) -> bool:
+    values = value if isinstance(value, list | tuple) else [value]
+    return any(pd.notna(one) and one not in ("", "none", False) for one in values)
+
+
 def widenings(runs: pd.DataFrame, strategy: str, option: str, measure: str) -> list[Widening]:
     """Every other configuration against a strategy at the same depth, on streams with and without an option.
 
-    What differs between the two kinds of stream alone, such as how hard they are, is in both and falls out.
+    `option`: a column of `runs`, whose values say nothing where they are empty or `none`. What differs between the two
+    kinds of stream alone, such as how hard they are, is in both and falls out.
     """
+    if option not in runs:
+        return []
     runs = identified(runs)
     runs = runs[(runs["status"] == "complete") & runs[measure].notna() & runs["freeze_depth"].notna()]
-    runs = runs.assign(has=runs["stream"].str.contains(rf"(?:^|\s|,){option}="))
+    runs = runs.assign(has=runs[option].map(_says_something))
     whole = ["family", "strategy", "freeze_depth", *CHOICES]
     pairs = list(REPEATED)
     is_reference = (runs["family"] == strategy) | (runs["strategy"] == strategy)

@@ -114,19 +114,28 @@ def test_a_curve_overtakes_in_forgetting_where_it_forgets_less():
     assert found.difference[0] == pytest.approx(0.2)
 
 
-def noisy_and_clean(gaps_noisy, gaps_clean, **options):
+def noisy_and_clean(gaps_noisy, gaps_clean, streams=(("corrupt=paper", ["paper"]), ("", []))):
     """Forgetting of latent replay and, by so much less, of a partial hypernetwork; a number a seed."""
-    rows = []
-    for stream, gaps in (("corrupt=paper", gaps_noisy), ("", gaps_clean)):
+    rows, corrupt = [], []
+    for (stream, value), gaps in zip(streams, (gaps_noisy, gaps_clean), strict=True):
         for seed, gap in enumerate(gaps):
-            base = 0.1 + 0.01 * seed + (0.05 if stream else 0.0)
+            base = 0.1 + 0.01 * seed + (0.05 if value == ["paper"] else 0.0)
             rows.append(run("latent-replay", 2, seed, stream=stream, forgetting=base))
-            rows.append(run("partial-hypernetwork", 2, seed, stream=stream, forgetting=base - gap, **options))
-    return frame(*rows)
+            rows.append(run("partial-hypernetwork", 2, seed, stream=stream, forgetting=base - gap))
+            corrupt += [value, value]
+    return frame(*rows).assign(corrupt=corrupt)
 
 
-def test_what_an_option_widens_is_a_difference_of_differences_pair_by_pair():
-    runs = noisy_and_clean([0.06, 0.08, 0.07], [0.02, 0.03, 0.04])
+@pytest.mark.parametrize(
+    "streams",
+    [
+        (("corrupt=paper", ["paper"]), ("", [])),
+        (("corrupt=paper", ["paper"]), ("corrupt=none", ["none"])),  # as the noise study names both
+        (("", ["paper"]), ("corrupt=none", ["none"])),  # as noisy-cifar100, which is corrupted by default
+    ],
+)
+def test_what_an_option_widens_is_a_difference_of_differences_pair_by_pair(streams):
+    runs = noisy_and_clean([0.06, 0.08, 0.07], [0.02, 0.03, 0.04], streams)
     (found,) = widenings(runs, "latent-replay", "corrupt", "forgetting")
     assert (found.with_option, found.without) == pytest.approx((-0.07, -0.03))
     each = [-0.04, -0.05, -0.03]
