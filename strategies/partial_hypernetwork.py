@@ -99,11 +99,20 @@ class HypernetworkOptions(TrainingOptions):
         for name, value in self.defaults_with({"generator": self.generator}).items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
-        require(self.beta is None or self.beta >= 0, f"beta {self.beta}: at least 0")
+        require(self.beta is None or 0 <= self.beta < math.inf, f"beta {self.beta}: at least 0, and finite")
+        require(
+            bool(self.beta) or self.drift_scale == "absolute",
+            f"drift_scale {self.drift_scale}: there is no drift to scale with beta 0; leave it out or give beta",
+        )
         require(self.drift_tasks is None or self.drift_tasks >= 1, f"drift_tasks {self.drift_tasks}: at least 1")
         weight = self.distillation
         require(0 <= weight < math.inf, f"distillation {weight}: at least 0, and finite")
         require(self.distillation_tasks >= 1, f"distillation_tasks {self.distillation_tasks}: at least 1")
+        require(
+            weight > 0 or self.distillation_tasks == 1,
+            f"distillation_tasks {self.distillation_tasks}: nothing is distilled with distillation 0; leave it out or give"
+            " distillation",
+        )
         require(0 < self.fresh <= 1, f"fresh {self.fresh}: a share of more than 0 and at most 1")
         require(self.base_rank is None or self.base_rank >= 1, f"base_rank {self.base_rank}: at least 1")
         rate = self.embedding_rate

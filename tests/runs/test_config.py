@@ -78,6 +78,10 @@ def configs(draw):
         learner.setdefault("freeze_depth", 1)
     if not learner.get("freeze_depth") or stream.get("augmentation", "none") == "none":
         learner.pop("augmentation_views", None)
+    if learner.get("beta") == 0:
+        learner.pop("drift_scale", None)
+    if not learner.get("distillation"):
+        learner.pop("distillation_tasks", None)
     if "fresh" in learner:
         learner["fresh"] = draw(st.floats(0.01, 1.0))
     for item in dataclasses.fields(entries("strategy")[strategy].options()):
@@ -103,17 +107,19 @@ def test_every_option_decides_the_name():
         "epochs": 3, "batch_size": 3, "learning_rate": 0.3, "optimizer": "sgd", "norm": "group", "front_norm": "group",
         "beta": 0.3, "lookahead": True, "drift_tasks": 3, "copy_embedding": True, "embedding_rate": 3.0, "rank": 3,
         "base_rank": 3, "fresh": 0.3, "freeze_depth": 3, "front": Path("x"), "generator": "chunked",
-        "distillation": 0.3, "distillation_tasks": 3, "drift_scale": "relative",
+        "distillation": 0.3, "drift_scale": "relative",
     }  # fmt: skip
     of_others = {
         "embedding": ("additive", 3), "hidden": ("additive", (3, 3)), "channel_embedding": ("additive", 3),
         "chunk_size": ("chunked", 3), "chunk_embedding": ("chunked", 3), "chunk_hidden": ("chunked", (3,)),
     }  # fmt: skip
-    assert {*changes, *of_others, "augmentation_views"} == set(base.strategy_options)
+    assert {*changes, *of_others, "distillation_tasks", "augmentation_views"} == set(base.strategy_options)
     names = {make_config("split-digits", "partial-hypernetwork", {}, {k: v}).name for k, v in changes.items()}
     for name, (generator, value) in of_others.items():
         options = {"generator": generator, name: value}
         names.add(make_config("split-digits", "partial-hypernetwork", {}, options).name)
+    distilled = {"distillation": 0.3, "distillation_tasks": 3}
+    names.add(make_config("split-digits", "partial-hypernetwork", {}, distilled).name)
     flipped = [
         make_config(
             "split-digits", "partial-hypernetwork", {"augmentation": "flip"}, {"augmentation_views": views}
@@ -129,7 +135,7 @@ def test_every_option_decides_the_name():
     assert {*stream, "task_labels", "max_angle"} == set(base.benchmark_options)
     names |= {make_config("split-digits", "partial-hypernetwork", {k: v}, {}).name for k, v in stream.items()}
     assert base.name not in names
-    assert len(names) == len(changes) + len(of_others) + len(stream)
+    assert len(names) == len(changes) + len(of_others) + len([distilled]) + len(stream)
     turned = [{"variant": "rotated", "max_angle": angle} for angle in (90.0, 180.0)]
     assert len({make_config("split-digits", "naive", options, {}).name for options in turned}) == 2
 
