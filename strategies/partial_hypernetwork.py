@@ -110,8 +110,8 @@ class HypernetworkOptions(TrainingOptions):
         require(self.distillation_tasks >= 1, f"distillation_tasks {self.distillation_tasks}: at least 1")
         require(
             weight > 0 or self.distillation_tasks == 1,
-            f"distillation_tasks {self.distillation_tasks}: nothing is distilled with distillation 0; leave it out or give"
-            " distillation",
+            f"distillation_tasks {self.distillation_tasks}: nothing is distilled with distillation 0; leave it out or"
+            " give distillation",
         )
         require(0 < self.fresh <= 1, f"fresh {self.fresh}: a share of more than 0 and at most 1")
         require(self.base_rank is None or self.base_rank >= 1, f"base_rank {self.base_rank}: at least 1")
