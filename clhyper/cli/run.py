@@ -1,5 +1,6 @@
 """trains one strategy on one stream, or goes on where it stopped"""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,8 @@ from clhyper.cli.common import Logger, jobs_and_threads, resolve_device, run_fla
 from clhyper.cli.flags import Flag, option_flags, parse, split_positionals
 from clhyper.errors import UserError
 from clhyper.registry import find
-from clhyper.runs.config import make_config, read_toml, typed_options
+from clhyper.runs.config import RunConfig, make_config, read_toml, typed_options
+from clhyper.runs.fronts import located, name_and_hash
 
 _USAGE = "clhyper run BENCHMARK STRATEGY"
 _HELP = """usage: clhyper run BENCHMARK STRATEGY [options]
@@ -75,7 +77,22 @@ def main(arguments: list[str]) -> int:
         loading=values["loading"],
         engine=values["engine"],
     )
+    _check_front(config, values["results"], values["config"])
     return _train(config, values)
+
+
+def _check_front(config: RunConfig, results: Path, file: Path | None) -> None:
+    """Raises `UserError` if the run takes a study's front, and it isn't among these results."""
+    trained = name_and_hash(config.strategy_options.get("front"))
+    front = located(config, results).strategy_options.get("front")
+    if trained is None or front is None or front.is_file():
+        return
+    theirs = file.absolute().parents[1] if file else results
+    beside = located(config, theirs).strategy_options["front"].is_file()
+    raise UserError(
+        f"front {front}: no such file; it is front {trained[0]} of a study, which lies in the study's results under"
+        f" fronts/: give --results {os.path.relpath(theirs) if beside else 'with the folder of these results'}"
+    )
 
 
 def _train(config: Any, values: dict[str, Any]) -> int:

@@ -1,10 +1,8 @@
 """answers one of the suite's questions: runs all of a study, then writes its table, figures and page"""
 
-import functools
 import os
 import shlex
 import tomllib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +16,12 @@ from clhyper.cli.common import (
     runs_per_device,
 )
 from clhyper.cli.flags import Flag, parse, split_positionals
+from clhyper.cli.fronts import checked_fronts, train_fronts, without_failed
 from clhyper.cli.list import listed_studies
-from clhyper.cli.sweep import RUNS_PER_DEVICE, at_once, check_results, execute_and_show
+from clhyper.cli.sweep import RUNS_PER_DEVICE, at_once, execute_and_show
 from clhyper.errors import UserError, require
 from clhyper.registry import studies
-from clhyper.runs.config import RunConfig
-from clhyper.runs.fronts import Front
-from clhyper.runs.study import Planned, Study, expand, read_study
+from clhyper.runs.study import Study, expand, read_study
 
 OUTPUT = Path("results")
 _HELP = """usage: clhyper study NAME|FILE.toml [options]
@@ -55,7 +52,7 @@ def main(arguments: list[str]) -> int:
     names = [flag.partition("=")[0] for flag in flags if flag.startswith("--")]
     for name in names:
         require(names.count(name) == 1, f"{name} is given twice: give it once, with all its values after it")
-    study = read_study(words[0])
+    study = read_study(words[0], references="--page-only" not in names)
     given = [
         Flag("data", tuple[str, ...], (), "where data are, as NAME=PATH: " + _listed(study.data)),
         Flag(
@@ -126,8 +123,10 @@ def main(arguments: list[str]) -> int:
             return 0
         from clhyper.runs.archive import ARCHIVE, pack
 
-        train_fronts(fronts, values["results"], values["threads"] or cores(), values["quiet"])
-        code = execute_and_show([one.config for one in planned], values["results"], jobs, values["quiet"], lanes)
+        failed = train_fronts(fronts, values["results"], values["threads"] or cores(), values["quiet"])
+        able = without_failed(planned, failed, values["results"])
+        code = execute_and_show(able, values["results"], jobs, values["quiet"], lanes) if able else 0
+        code = 1 if failed else code
         shown = _command(name, values, [*given, *training], paths)
         pack(planned, values["results"], output / ARCHIVE, shown, paths)
     from clhyper.figures.study_page import write_page
@@ -136,35 +135,6 @@ def main(arguments: list[str]) -> int:
     if not values["quiet"]:
         print("\n".join(map(str, files)))
     return code
-
-
-def checked_fronts(planned: Sequence[Planned]) -> list[Front]:
-    """The fronts that the runs take, seen to fit them; raises `UserError` if one doesn't."""
-    from clhyper.runs.study_fronts import check_fronts, fronts_of
-
-    if fronts := fronts_of(planned):
-        check_fronts(planned)
-    return fronts
-
-
-def train_fronts(fronts: list[Front], results: Path, threads: int, quiet: bool) -> None:
-    """Trains those fronts that aren't among the results yet, under a display."""
-    if not fronts:
-        return
-    import torch
-
-    from clhyper.cli.display import Display
-    from clhyper.runs.study_fronts import train_front
-
-    check_results(results)
-    torch.set_num_threads(threads)
-    with Display(len(fronts), quiet) as display:
-        for front in fronts:
-            shown = RunConfig(benchmark=front.benchmark, strategy=f"front {front.file}", seed=front.seed)
-            display.labels[shown.name] = f"front {front.name}"
-            display.update(shown, train_front(front, results, functools.partial(display.update, shown)))
-    if any(front.device.startswith("cuda") for front in fronts):
-        torch.cuda.empty_cache()  # the runs' processes need the room
 
 
 def _listed(data: dict[str, str]) -> str:

@@ -27,7 +27,7 @@ from clhyper.figures.style import (
     styled,
     styles_of,
 )
-from clhyper.figures.summary import sharing
+from clhyper.figures.summary import sharing, with_depth_zero
 from clhyper.figures.units import COSTS, axis_scale
 
 FRONT_COLOUR = "#b8a33a"
@@ -83,7 +83,7 @@ def accuracy_against_cost(runs: pd.DataFrame, cost: str = "train_macs", styles: 
 
 
 def _draw(runs: pd.DataFrame, cost: str, measure: str, styles: Styles | None) -> Figure:
-    summary = completed(runs)
+    summary = completed(with_depth_zero(runs[runs["status"] == "complete"]))
     check_cost(cost, summary)
     styles = styles or styles_of(summary)
     forgetting = measure == "forgetting"
@@ -124,14 +124,13 @@ def _draw(runs: pd.DataFrame, cost: str, measure: str, styles: Styles | None) ->
         )
     handles = [_points(axes, one, cost, divisor, measure, obstacles) for one in drawn] + handles
     add_legend(figure, handles)
-    deep = [(one, row) for one in drawn for _, row in one.rows.iterrows() if pd.notna(row["freeze_depth"])]
-    place_labels(
-        axes,
-        [(row[cost] / divisor, 100 * row[measure]) for _, row in deep],
-        [f"k={row['freeze_depth']}" for _, row in deep],
-        [one.style.ink for one, _ in deep],
-        obstacles,
-    )
+    deep = {  # several lines may begin at one point
+        (row[cost] / divisor, 100 * row[measure], row["freeze_depth"]): one.style.ink
+        for one in drawn
+        for _, row in one.rows.iterrows()
+        if pd.notna(row["freeze_depth"])
+    }
+    place_labels(axes, [(x, y) for x, y, _ in deep], [f"k={k}" for *_, k in deep], list(deep.values()), obstacles)
     return figure
 
 

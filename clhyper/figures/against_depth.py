@@ -22,6 +22,7 @@ from clhyper.figures.style import (
     series_of,
     styled,
 )
+from clhyper.figures.summary import with_depth_zero
 
 DODGE = 0.05
 """How far neighbouring series stand apart at one depth, so that their error bars don't hide each other."""
@@ -34,7 +35,7 @@ def accuracy_and_forgetting_against_depth(runs: pd.DataFrame, styles: Styles | N
     Raises:
         UserError: nothing complete to draw, or no complete run has a freeze depth.
     """
-    summary = completed(runs)
+    summary = completed(with_depth_zero(runs[runs["status"] == "complete"]))
     require(bool(summary["freeze_depth"].notna().any()), "no complete run has a freeze depth to draw against")
     drawn = series_of(summary, styles)
     figure = new_figure(10.6, 4.4, "Accuracy and forgetting against the freeze depth")

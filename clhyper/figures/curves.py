@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from clhyper.errors import require, unknown
-from clhyper.figures.relations import REPEATED, Correlation, direction, without_option
+from clhyper.figures.relations import REPEATED, Correlation, direction
 from clhyper.figures.scales import cost_axis, measure_axis
 from clhyper.figures.style import (
     COLOURS,
@@ -25,7 +26,7 @@ from clhyper.figures.style import (
     percent,
     styled,
 )
-from clhyper.figures.summary import family_order, mean_and_interval
+from clhyper.figures.summary import family_order, mean_and_interval, with_depth_zero, without_option
 from clhyper.figures.units import COSTS, axis_scale
 from clhyper.runs.results import CHOICES, SETTING
 
@@ -69,6 +70,8 @@ def curve(runs: pd.DataFrame, along: str, measure: str, x: str | None = None) ->
     cost_axis(axes, np.asarray(horizontal) / divisor)
     if x == "freeze_depth":
         axes.set_xticks(sorted(set(horizontal)))
+    elif x not in COSTS and isinstance(ticks := axes.xaxis.get_major_locator(), MaxNLocator):
+        ticks.set_params(integer=all(float(value).is_integer() for value in horizontal))
     axes.set_xlabel(label)
     axes.set_ylabel(f"{_title(measure)} (%)")
     every = pd.concat(lines)
@@ -81,10 +84,9 @@ def curve(runs: pd.DataFrame, along: str, measure: str, x: str | None = None) ->
 def _lines(runs: pd.DataFrame, along: str, measure: str, x: str) -> list[pd.DataFrame]:
     """For each line its points, sorted: x, y, interval, repetitions, family; `attrs["label"]` says what it is."""
     runs = runs.assign(**{name: without_option(runs[name], along) for name in ("variant", "stream")})
-    # At depth 0 there is no front to describe, which begins no other line.
-    without = ("front_norm", "front") if along == "freeze_depth" else ()
-    columns = (*SETTING, "family", "freeze_depth", *CHOICES)
-    identity = [name for name in columns if name != along and name not in without]
+    if along == "freeze_depth":
+        runs = with_depth_zero(runs)
+    identity = [name for name in (*SETTING, "family", "freeze_depth", *CHOICES) if name != along]
     within = runs.groupby("family")
     differing = [name for name in identity if name != "family" and within[name].nunique(dropna=False).max() > 1]
     groups = [rows for _, rows in runs.groupby(identity, dropna=False)]

@@ -1,14 +1,13 @@
 """What a study asks of its numbers beside means: a correlation, where a curve overtakes, what widens a difference."""
 
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from clhyper.figures.summary import choice_label, identified, mean_and_interval
+from clhyper.figures.summary import choice_label, identified, mean_and_interval, with_depth_zero, without_option
 from clhyper.runs.results import CHOICES, COSTS, SETTING
 
 REPEATED = ("seed", "order")
@@ -51,12 +50,14 @@ def correlations(runs: pd.DataFrame, x: str, measure: str, depth: int) -> list[C
     runs = runs[(runs["status"] == "complete") & runs[measure].notna() & runs["freeze_depth"].notna()]
     runs = runs[runs[x].notna()]
     runs = runs.assign(source=_sources(runs), variant=without_option(runs["variant"], "data"))
-    # What was the front at depth 0, and what executed the steps, makes no other configuration of these.
-    left_out = ("device", "engine", *(("front_norm", "front") if depth == 0 else ()))
-    choices = [name for name in CHOICES if name not in left_out]
+    executed = ("device", "engine")  # what executed the steps makes no other configuration of these
+    choices = [name for name in CHOICES if name not in executed]
+    if depth == 0:
+        runs = with_depth_zero(runs, but=executed)
     streams = [*SETTING, "order", "source"]
     found = []
     for family, rows in runs.groupby("family"):
+        rows = rows[rows["freeze_depth"] >= depth]
         differing = [name for name in choices if rows[name].nunique(dropna=False) > 1]
         for _, group in rows.groupby(choices, dropna=False):
             by_run = group.groupby([*streams, "seed", "freeze_depth"], dropna=False)[[measure, x]].mean().reset_index()
@@ -86,13 +87,6 @@ def _sources(runs: pd.DataFrame) -> pd.Series:
     names = runs["study_stream" if "study_stream" in runs else "benchmark"].astype(str)
     same = [name for name in ("benchmark", "data") if name in runs]
     return names.groupby([runs[name] for name in same], dropna=False).transform(lambda some: ", ".join(some.unique()))
-
-
-def without_option(texts: pd.Series, option: str) -> list[str]:
-    """Words such as `beta=0.1 norm=group` without those of one option."""
-    return [
-        " ".join(word for word in re.split(r" (?=\w+=)", text) if word.partition("=")[0] != option) for text in texts
-    ]
 
 
 def _pearson(points: pd.DataFrame) -> tuple[float | None, ...]:

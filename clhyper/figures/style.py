@@ -143,7 +143,7 @@ def series_of(summary: pd.DataFrame, styles: Styles | None = None) -> list[Serie
 def _split(rows: pd.DataFrame, family: str, choices: list[str]) -> list[tuple[tuple[str, ...], pd.DataFrame]]:
     if not choices:
         return [((family,), rows)]
-    texts = rows[choices].astype(str)
+    texts = rows[choices].astype(object).where(rows[choices].notna(), "none").astype(str)
     return [((family, *key), rows.loc[group.index]) for key, group in texts.groupby(choices)]
 
 

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,8 @@ BY_NUMBER = "by number"
 """The class order that a stream has unless another is asked for."""
 
 NOTE_LENGTH = 160
+_OF_FRONT = ("variant", "front_norm", "front")
+"""Columns that say which front a run has; a variant says it of the option."""
 _NUMBER = re.compile(r"(?<![\d.])\d+")
 """A whole number in a text, or the whole part of one: `buffer_size=200` is listed before `buffer_size=1000`."""
 
@@ -67,6 +69,32 @@ def identified(runs: pd.DataFrame) -> pd.DataFrame:
                 runs[column] = runs[column].where(~lacking, agreed)
     runs["configuration"] = runs.groupby(list(CONFIGURATION), dropna=False, sort=False).ngroup()
     return runs
+
+
+def with_depth_zero(runs: pd.DataFrame, but: Sequence[str] = ()) -> pd.DataFrame:
+    """`runs` with those of freeze depth 0, which have no front, once for each front of the deeper runs of their kind.
+
+    Of their kind are runs of one family that differ in depth and front alone, or in columns named in `but`. Runs of
+    depth 0 without such deeper ones stay as they are.
+    """
+    kind = [*SETTING, "family", *(name for name in CHOICES if name not in (*_OF_FRONT, *but))]
+    variants = runs["variant"].fillna("")
+    for option in ("front", "front_norm"):
+        variants = pd.Series(without_option(variants, option), index=runs.index)
+    parts = []
+    for _, rows in runs.groupby([*(runs[name] for name in kind), variants], dropna=False, sort=False):
+        is_zero = rows["freeze_depth"].eq(0).fillna(False).astype(bool)
+        fronts = rows.loc[~is_zero & rows["freeze_depth"].notna(), list(_OF_FRONT)].drop_duplicates()
+        begun = [rows[is_zero].assign(**front) for front in fronts.to_dict("records")] if is_zero.any() else []
+        parts += [*begun, rows[~is_zero]] if begun else [rows]
+    return pd.concat(parts, ignore_index=True) if parts else runs
+
+
+def without_option(texts: pd.Series, option: str) -> list[str]:
+    """Words such as `beta=0.1 norm=group` without those of one option."""
+    return [
+        " ".join(word for word in re.split(r" (?=\w+=)", text) if word.partition("=")[0] != option) for text in texts
+    ]
 
 
 def _only_value(values: pd.Series) -> Any:

@@ -99,14 +99,18 @@ def single_experience(benchmark: str, classes: Sequence[int], options: Mapping[s
     return stream
 
 
-def check_writable(output: Path) -> None:
-    """Makes the file's folder and tries to write in it: training may take hours, and its file comes at the end."""
+def check_writable(output: Path, what: str = "output", instead: str = "another file") -> None:
+    """Makes the file's folder and tries to write in it: training may take hours, and its file comes at the end.
+
+    Raises:
+        UserError: it can't be written; the sentence begins with `what` and ends with what to give `instead`.
+    """
     target = output.resolve()
-    require(target.is_file() or not target.exists(), f"output {output}: is no ordinary file; give another one")
+    require(target.is_file() or not target.exists(), f"{what} {output}: is no ordinary file; give {instead}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=target.parent) as file:
             file.write(b"tried")
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise UserError(f"output {output}: can't be written ({reason}); give another file") from None
+        raise UserError(f"{what} {output}: can't be written ({reason}); give {instead}") from None

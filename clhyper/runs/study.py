@@ -54,8 +54,11 @@ class Planned:
     front: Front | None = None
 
 
-def read_study(name: str) -> Study:
-    """The study of this name, or in this file; raises `UserError` where what it says isn't right."""
+def read_study(name: str, references: bool = True) -> Study:
+    """The study of this name, or in this file; raises `UserError` where what it says isn't right.
+
+    references: Look up among the runs, which takes planning them, what comparisons are with.
+    """
     path = Path(name) if name.endswith(".toml") else studies().get(name)
     if path is None:
         raise unknown("study", name, studies())
@@ -68,8 +71,16 @@ def read_study(name: str) -> Study:
     check_study(f"study {path.stem}", content)
     defaults: dict[str, Any] = {"data": {}, "seeds": 1, "options": {}, "grid": {}}
     study = Study(name=path.stem, **defaults | content)
-    _check_references(study)
+    for front in study.fronts:
+        plan_front(study, front, _placeholders(study), {})
+    if references:
+        _check_references(study)
     return study
+
+
+def _placeholders(study: Study) -> dict[str, str]:
+    """In place of the user's paths, before they are known: their names in braces."""
+    return {name: f"{{{name}}}" for name in study.data}
 
 
 def _check_references(study: Study) -> None:
@@ -77,7 +88,7 @@ def _check_references(study: Study) -> None:
     shown = {number: show for number, show in enumerate(study.show, start=1) if show["kind"] == "compare"}
     if not shown:
         return
-    planned = expand(study, {name: f"{{{name}}}" for name in study.data}, list(study.streams), "1")
+    planned = expand(study, _placeholders(study), list(study.streams), "1")
     for number, show in shown.items():
         labels = show.get("streams", study.streams)
         configs = [one.config for one in planned if one.stream in labels]
@@ -181,15 +192,19 @@ def _planned(
             f"front {front.name} of study {study.name}: none of {', '.join(entry['strategies'])} has one",
         )
         values["front"] = front.option
-    configs = plan(
-        benchmark,
-        entry["strategies"],
-        depths=parse_numbers(entry["depths"], "depths") if "depths" in entry else None,
-        seeds=parse_seeds(str(seeds or entry.get("seeds", study.seeds))),
-        benchmark_options={name: value for name, value in values.items() if name in of_stream},
-        strategy_options={name: value for name, value in values.items() if name in learners},
-        **run,
-    )
+    try:
+        configs = plan(
+            benchmark,
+            entry["strategies"],
+            depths=parse_numbers(entry["depths"], "depths") if "depths" in entry else None,
+            seeds=parse_seeds(str(seeds or entry.get("seeds", study.seeds))),
+            benchmark_options={name: value for name, value in values.items() if name in of_stream},
+            strategy_options={name: value for name, value in values.items() if name in learners},
+            **run,
+        )
+    except UserError as error:
+        number = study.runs.index(entry) + 1
+        raise UserError(f"study {study.name}, runs {number}, stream {label}: {error}") from None
     backbone = configs[0].benchmark_options["backbone"]
     stages = find("backbone", backbone).constant("stages")
     for config in configs:

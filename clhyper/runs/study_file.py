@@ -59,6 +59,13 @@ def check_study(where: str, content: dict[str, Any]) -> None:
         require(bool(runs["strategies"]), f"{here}: strategies names none")
         _check_labels(here, runs, content["streams"])
         _check_front(here, runs, content)
+        _check_no_front(here, runs.get("options", {}), content)
+    _check_no_front(where, content.get("options", {}), content)
+    taken = {table.get("front") for table in (*content["streams"].values(), *content["runs"])}
+    for name in content.get("fronts", {}):
+        require(
+            name in taken, f'{where}, front {name}: no run names it; say front = "{name}" in [[runs]] or in a stream'
+        )
     for here, table in [(where, content), *((f"{where}, runs", runs) for runs in content["runs"])]:
         for option, values in table.get("grid", {}).items():
             good = isinstance(values, list) and bool(values)
@@ -124,6 +131,16 @@ def _check_front(where: str, table: dict[str, Any], content: dict[str, Any]) -> 
             "fronts" in content, f"{where}: front {table['front']!r}: the study has no fronts; give it a table of that"
         )
         raise unknown(f"front in {where}", table["front"], content["fronts"])
+
+
+def _check_no_front(where: str, options: Mapping[str, Any], content: dict[str, Any]) -> None:
+    """Raises `UserError` for a front of the study among options, where `front` is the path of a file."""
+    name = options.get("front")
+    require(
+        not (isinstance(name, str) and name in content.get("fronts", {})),
+        f"{where}: options front {name!r}: is the path of a file there; to take the study's front {name}, say front ="
+        f' "{name}" in [[runs]] itself, or in a stream',
+    )
 
 
 def _check_trained(where: str, name: str, front: Any, streams: Mapping[str, Any]) -> None:

@@ -5,10 +5,13 @@ from collections.abc import Iterable
 
 from clhyper.errors import UserError, require, unknown
 from clhyper.runs.config import RunConfig
+from clhyper.runs.fronts import name_and_hash
 from clhyper.runs.results import CHOICES, SETTING
 
 SAME_DEPTH = "@same"
 """In place of a reference's depth: each row is compared with the reference at the row's own."""
+_FRONT = re.compile("first experience$|pretrained on ")
+"""The front of a run as its page says it, where it needn't look into a file for that."""
 
 
 def check_reference(where: str, reference: str, configs: Iterable[RunConfig]) -> None:
@@ -37,15 +40,22 @@ def check_reference(where: str, reference: str, configs: Iterable[RunConfig]) ->
         values = {_text(options[name]) for one in fits if name in (options := _options(one))}
         if not values and name not in (*CHOICES, *SETTING):
             raise unknown(f"option of {here}", name, {option for one in fits for option in _options(one)})
+        of_files = name == "front" and any(not _FRONT.match(text) for text in values)  # the page says what is in them
         require(
-            not values or value in values or name == "front",
-            f"{here}: no run of {words} has {condition}; {name} is {' or '.join(sorted(values))} there",
+            value in values or of_files or not (values or name == "front"),
+            f"{here}: no run of {words} has {condition}; {name} is {' or '.join(sorted(values)) or 'of no run'} there",
         )
         fits = [one for one in fits if _text(_options(one).get(name)) == value] or fits
 
 
 def _options(config: RunConfig) -> dict[str, object]:
-    return config.benchmark_options | config.strategy_options
+    """A run's options, `front` as the page says it: in words, and only where there is one."""
+    options = config.benchmark_options | config.strategy_options
+    front = options.pop("front", None)
+    if front is None:
+        return options | ({"front": "first experience"} if config.freeze_depth else {})
+    trained = name_and_hash(front)
+    return options | {"front": f"pretrained on {trained[0]}" if trained else front}
 
 
 def _listed(depths: list[int]) -> str:

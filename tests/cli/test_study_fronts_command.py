@@ -1,6 +1,7 @@
 """clhyper study with a front that it trains itself, as a user types it."""
 
 import json
+import re
 
 import pytest
 
@@ -40,6 +41,11 @@ kind = "table"
 kind = "compare"
 reference = "separate@1"
 """
+
+
+DIVERGING = STUDY.replace("epochs = 1\nimages_each = 64", 'epochs = 3\noptimizer = "sgd"\nlearning_rate = 1e30')
+"""Training of its front diverges."""
+ALL_WITH_FRONT = re.sub(r"\[\[runs\]\]\n.*?(?=\[\[runs\]\])", "", DIVERGING, count=1, flags=re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -123,3 +129,63 @@ def test_bad_input_is_said_before_anything_is_trained(old, new, piece, made, cal
     assert error.startswith("clhyper: ")
     assert piece in error
     assert [path.name for path in tmp_path.iterdir()] == ["fronts.toml"]
+
+
+def test_what_takes_a_front_that_diverges_is_failed_with_the_reason(call, tmp_path):
+    (tmp_path / "fronts.toml").write_text(ALL_WITH_FRONT)
+    words = ["--device", "cpu", "--threads", 1, "--results", tmp_path / "runs", "--output", tmp_path / "page"]
+    code, out, error = call("study", tmp_path / "fronts.toml", *words)
+    assert (code, error) == (1, "")
+    assert "[1/1] front others: failed: " in out
+    page = (tmp_path / "page" / "README.md").read_text()
+    assert "0 of 2 runs are complete" in page
+    assert page.count("failed (front others: ") == 2
+    assert not list((tmp_path / "runs" / "fronts").glob("*.safetensors"))
+
+
+@pytest.mark.slow
+def test_runs_that_need_no_front_go_on_where_one_diverges(call, tmp_path):
+    (tmp_path / "fronts.toml").write_text(DIVERGING)
+    words = ["--device", "cpu", "--threads", 1, "--results", tmp_path / "runs", "--output", tmp_path / "page"]
+    code, out, _ = call("study", tmp_path / "fronts.toml", *words)
+    assert code == 1
+    assert "2 of 2 runs complete" in out
+    assert "2 of 4 runs are complete" in (tmp_path / "page" / "README.md").read_text()
+
+
+def test_ctrl_c_while_a_front_trains_says_that_it_begins_anew(call, monkeypatch, tmp_path):
+    def stop(display, config, progress):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("clhyper.cli.display.Display._advance", stop)
+    (tmp_path / "fronts.toml").write_text(STUDY)
+    words = ["--device", "cpu", "--threads", 1, "--results", tmp_path / "runs", "--output", tmp_path / "page"]
+    code, _, error = call("study", tmp_path / "fronts.toml", *words)
+    assert code == 130
+    assert error == "\nclhyper: stopped; the same command trains front others from its beginning\n"
+
+
+def test_a_renewed_page_looks_up_no_reference_among_the_runs(call, tmp_path):
+    (tmp_path / "fronts.toml").write_text(STUDY.replace('"separate@1"', '"separat@1"'))
+    _, _, error = call("study", tmp_path / "fronts.toml", "--page-only", "--output", tmp_path)
+    assert error.startswith(f"clhyper: runs {tmp_path / 'runs.jsonl'}")
+
+
+def test_a_studys_run_by_itself_is_told_where_its_front_lies(call, monkeypatch, tmp_path):
+    from clhyper.runs.study import expand, read_study
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fronts.toml").write_text(STUDY)
+    one = next(one for one in expand(read_study("fronts.toml")) if one.front)
+    folder = tmp_path / "theirs" / one.config.name
+    folder.mkdir(parents=True)
+    (folder / "config.toml").write_text(one.config.to_toml())
+    words = ["run", "--config", folder / "config.toml"]
+    sentence = (
+        f"clhyper: front results/runs/fronts/{one.front.file}: no such file; it is front others of a study, which lies"
+        " in the study's results under fronts/: give --results "
+    )
+    assert call(*words) == (2, "", f"{sentence}with the folder of these results\n")
+    one.front.path(tmp_path / "theirs").parent.mkdir()
+    one.front.path(tmp_path / "theirs").touch()
+    assert call(*words) == (2, "", f"{sentence}theirs\n")

@@ -218,6 +218,14 @@ def test_what_is_wrong_in_the_command_is_said_in_a_sentence(arguments, piece, st
     assert str(error.value) == piece
 
 
+def test_references_are_looked_up_only_where_they_are_asked_for(tmp_path):
+    file = tmp_path / "small.toml"
+    file.write_text(SMALL.replace('kind = "table"', 'kind = "compare"\nreference = "nave"'))
+    assert read_study(str(file), references=False).show[0]["reference"] == "nave"
+    with pytest.raises(UserError, match="did you mean 'naive'"):
+        read_study(str(file))
+
+
 def test_an_unknown_study_is_answered_with_the_nearest():
     with pytest.raises(UserError, match="did you mean 'freeze-depth'"):
         read_study("freezedepth")

@@ -10,7 +10,8 @@ from clhyper.runs.files import read_json
 from clhyper.runs.folder import CHECKPOINT, RESULT
 from clhyper.runs.run import run
 from clhyper.runs.study import expand, read_study
-from clhyper.runs.study_fronts import check_fronts, fronts_of, train_front
+from clhyper.runs.study_front_check import check_fronts
+from clhyper.runs.study_fronts import fronts_of, train_front
 
 STUDY = """
 title = "Fronts"
@@ -147,10 +148,30 @@ def test_a_front_given_with_the_command_takes_the_place_of_the_studys(planned):
         ("seed = 5", "seed = -5", "front upper: seed -5: at least 0"),
         ("seed = 5", 'seed = "5"', "front upper: seed '5' must be a whole number"),
         ("seed = 5", "sed = 5", "unknown option of front upper of study fronts 'sed'"),
-        ("seed = 5", "experiences = 5", "unknown option of front upper of study fronts 'experiences'"),
+        ("seed = 5", "experiences = 5", "experiences of front upper of study fronts: all classes of a front are one"),
         ("seed = 5", "learning_rate = -1.0", "learning_rate -1.0: more than 0"),
         ("[fronts.upper]", '[fronts."up/er"]', "front up/er: begins a file's name"),
-        ('depths = "2"\nfront', 'depths = "0"\nfront', "front and freeze_depth 0 contradict each other"),
+        (
+            'depths = "2"\nfront',
+            'depths = "0"\nfront',
+            "study fronts, runs 2, stream pictures: front and freeze_depth 0 contradict each other",
+        ),
+        (
+            'front = "upper"',
+            'options = { front = "upper" }',
+            "study fronts, runs 2: options front 'upper': is the path of a file there; to take the study's front upper,"
+            ' say front = "upper" in [[runs]] itself, or in a stream',
+        ),
+        (
+            "[options]",
+            '[options]\nfront = "upper"',
+            "study fronts: options front 'upper': is the path of a file there",
+        ),
+        (
+            'front = "upper"\n',
+            "",
+            'study fronts, front upper: no run names it; say front = "upper" in [[runs]] or in a stream',
+        ),
         (
             '["naive", "joint"]\ndepths = "2"\nfront',
             '["joint"]\nfront',
@@ -179,6 +200,17 @@ def test_what_is_wrong_in_the_file_is_said_in_a_sentence(old, new, piece, planne
             'backbone = "mlp"',
             "front upper: is one of mlp for images of 1x8x8, and runs on stream pictures take one of small-convnet for"
             " images of 1x8x8; give both the same backbone and image_size",
+        ),
+        (
+            "seed = 5",
+            "image_size = 9",
+            "front upper: is one of small-convnet for images of 1x9x9, and runs on stream pictures take one of"
+            " small-convnet for images of 1x8x8; give both the same backbone and image_size",
+        ),
+        (
+            "experiences = 2",
+            "experiences = 9",
+            "stream pictures: experiences 9: split-npz has 4 classes, so at most as many experiences",
         ),
         (
             "seed = 5",
@@ -222,9 +254,9 @@ def test_training_that_is_stopped_leaves_no_front_and_the_next_start_trains_it(f
     assert train_front(front, tmp_path).status == "complete"
 
 
-def test_a_front_that_diverges_is_no_file(planned, tmp_path):
+def test_a_front_that_diverges_is_no_file_and_is_named(planned, tmp_path):
     (front,) = fronts_of(planned("seed = 5", 'optimizer = "sgd"\nlearning_rate = 1e30'))
-    with pytest.raises(RunError):
+    with pytest.raises(RunError, match=r"^front upper: .* training diverged"):
         train_front(front, tmp_path)
     assert not front.path(tmp_path).exists()
 
