@@ -125,7 +125,7 @@ def test_a_killed_worker_fails_its_run_alone_and_the_next_sweep_mends_it(archive
     assert not list(results.glob("*/failure.json"))
 
 
-@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("moment", ["before", pytest.param("after", marks=pytest.mark.slow)])
 def test_a_run_killed_at_every_write_of_a_file_loses_only_what_the_checkpoint_lacks(moment, archive, tmp_path):
     """One run is started again and again, and killed each time at the next of its writes."""
     (config,) = small_plan(archive, ["naive"], experiences=2)

@@ -22,7 +22,9 @@ BASELINES = [name for name, (strategy, _) in LEARNERS.items() if strategy in ("E
 # All of them
 
 
-@pytest.mark.parametrize("learner", ["ewc", "lwf", "agem", "der"])
+@pytest.mark.parametrize(
+    "learner", ["lwf", *(pytest.param(one, marks=pytest.mark.slow) for one in ("ewc", "agem", "der"))]
+)
 def test_each_of_them_forgets_less_than_naive_fine_tuning(learner):
     assert remembered(learner) > remembered("naive") + 0.05
 
@@ -57,7 +59,7 @@ def test_nothing_of_the_method_happens_in_evaluation(learner):
 
 
 @pytest.mark.parametrize("learner", BASELINES)
-@pytest.mark.parametrize("task_labels", [True, False])
+@pytest.mark.parametrize("task_labels", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_heads_of_different_and_growing_widths_never_make_the_loss_infinite(learner, task_labels):
     stream = digits(experiences=4, task_labels=task_labels)
     strategy, steps = recorded(learner, 0, 1, 2, 3, stream=stream)
@@ -66,7 +68,9 @@ def test_heads_of_different_and_growing_widths_never_make_the_loss_infinite(lear
     assert all(value.isfinite().all() for value in strategy.model.state_dict().values())
 
 
-@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+@pytest.mark.parametrize(
+    "device", [pytest.param("cpu", marks=pytest.mark.slow), pytest.param("cuda", marks=pytest.mark.gpu)]
+)
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_every_strategy_trains_and_resumes_on_either_device(learner, device):
     matrix, cost = AccuracyMatrix(digits().test_stream[:3]), CostMeter()
