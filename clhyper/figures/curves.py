@@ -26,9 +26,9 @@ from clhyper.figures.style import (
     percent,
     styled,
 )
-from clhyper.figures.summary import family_order, mean_and_interval, with_depth_zero, without_option
+from clhyper.figures.summary import family_order, mean_and_interval, with_depth_zero
 from clhyper.figures.units import COSTS, axis_scale
-from clhyper.runs.results import CHOICES, SETTING
+from clhyper.runs.results import CHOICES, SETTING, without_option
 
 __all__ = ["curve", "loss_against"]
 

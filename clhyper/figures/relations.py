@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from clhyper.figures.summary import choice_label, identified, mean_and_interval, with_depth_zero, without_option
-from clhyper.runs.results import CHOICES, COSTS, SETTING
+from clhyper.figures.summary import choice_label, identified, mean_and_interval, with_depth_zero
+from clhyper.runs.results import CHOICES, COSTS, SETTING, without_option
 
 REPEATED = ("seed", "order")
 

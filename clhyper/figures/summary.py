@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from clhyper.figures.units import COSTS
-from clhyper.runs.results import CHOICES, INFERRED, REPETITION, SETTING
+from clhyper.runs.results import CHOICES, INFERRED, REPETITION, SETTING, without_option
 
 CONFIGURATION = (*SETTING, "family", "strategy", "freeze_depth", *CHOICES)
 FRACTIONS = ("acc", "forgetting", "learning_accuracy", "bwt", "fwt", *INFERRED)
@@ -88,13 +88,6 @@ def with_depth_zero(runs: pd.DataFrame, but: Sequence[str] = ()) -> pd.DataFrame
         begun = [rows[is_zero].assign(**front) for front in fronts.to_dict("records")] if is_zero.any() else []
         parts += [*begun, rows[~is_zero]] if begun else [rows]
     return pd.concat(parts, ignore_index=True) if parts else runs
-
-
-def without_option(texts: pd.Series, option: str) -> list[str]:
-    """Words such as `beta=0.1 norm=group` without those of one option."""
-    return [
-        " ".join(word for word in re.split(r" (?=\w+=)", text) if word.partition("=")[0] != option) for text in texts
-    ]
 
 
 def _only_value(values: pd.Series) -> Any:

@@ -150,5 +150,6 @@ class TaskSet:
 
 
 def padded(rows: Sequence[Tensor], capacity: int) -> Tensor:
-    """Rows (width,) below one another, then zeros: (capacity, width)."""
-    return F.pad(torch.stack(list(rows)), (0, 0, 0, capacity - len(rows)))
+    """Rows of one shape, then zeros: (capacity, *shape)."""
+    stacked = torch.stack(list(rows))
+    return F.pad(stacked, (*[0, 0] * (stacked.ndim - 1), 0, capacity - len(rows)))

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from clhyper.backbones.head_stack import room_for
-from clhyper.hypernetworks.base import CAPACITY, Hypernetwork
+from clhyper.hypernetworks.base import CAPACITY, Hypernetwork, padded
 from clhyper.hypernetworks.model import GeneratedModel
 
 
@@ -29,15 +29,15 @@ class EarlierNetworks:
 
     @torch.no_grad()
     def __init__(self, model: GeneratedModel, tasks: Sequence[int]) -> None:
-        self.now = model.hypernetwork
+        self.now, room = model.hypernetwork, room_for(len(tasks), CAPACITY)
         self.before = copy.deepcopy(model.hypernetwork).requires_grad_(False)
         self._back = model.empty_back().eval()
-        self._own = [_padded(rows) for rows in zip(*(self.now.own(model.number_of(t)) for t in tasks), strict=True)]
+        self._own = [padded(its, room) for its in zip(*(self.now.own(model.number_of(t)) for t in tasks), strict=True)]
         statistics = [model.statistics_of(task) for task in tasks]
-        self._statistics = {name: _padded([its[name] for its in statistics]) for name in statistics[0]}
+        self._statistics = {name: padded([its[name] for its in statistics], room) for name in statistics[0]}
         device = self._own[0].device
         unused = [[output not in model.classes_of[task] for output in range(model.width)] for task in tasks]
-        self._unused = _padded(torch.tensor(unused, device=device).unbind())
+        self._unused = padded(torch.tensor(unused, device=device).unbind(), room)
         self._all = torch.arange(len(tasks), device=device)
 
     def __call__(self, features: Tensor, positions: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
@@ -58,9 +58,3 @@ class EarlierNetworks:
         weights = hypernetwork.weights([rows.index_select(0, position)[0] for rows in self._own])
         statistics = {name: rows.index_select(0, position)[0] for name, rows in self._statistics.items()}
         return functional_call(self._back, {**weights, **statistics}, (features,))
-
-
-def _padded(rows: Sequence[Tensor]) -> Tensor:
-    """(rows and zeros up to a capacity, ...)"""
-    room = room_for(len(rows), CAPACITY)
-    return torch.cat([torch.stack(list(rows)), rows[0].new_zeros(room - len(rows), *rows[0].shape)])

@@ -18,7 +18,7 @@ from clhyper.runs.config import RunConfig
 from clhyper.runs.files import read_json, read_object, write
 from clhyper.runs.folder import CONFIG, ENVIRONMENT, FAILURE, MATRIX, RESULT
 from clhyper.runs.fronts import name_and_hash
-from clhyper.runs.results import SETTING, load, load_matrix
+from clhyper.runs.results import SETTING, load, load_matrix, without_option
 from clhyper.runs.study import Planned
 
 if TYPE_CHECKING:
@@ -31,8 +31,6 @@ _LARGEST = 31
 """Experiences up to which the accuracy matrix is kept, rounded to five digits: of 100 it takes 60 kB a run (ours)."""
 _BEFORE_FRONT = re.compile(r"front |.*? classes [\d, -]+(?:of them in this stream)? \(")
 """What stands before a front's path in a failure's reason, and in a result."""
-_FRONT = re.compile(r"(?:^| )front=.*?(?= \w+=|$)")
-"""What a variant says of the front, which has a column."""
 _VERSIONS = {"clhyper": "clhyper", "torch": "PyTorch", "python": "Python"}
 _FILES = {"environment": ENVIRONMENT, "result": RESULT, "failure": FAILURE, "matrix": MATRIX}
 
@@ -205,7 +203,7 @@ def load_archives(files: Sequence[Path]) -> tuple["pd.DataFrame", "pd.DataFrame"
         f"{stream} data={found[:8]}".strip() if several and isinstance(found, str) else stream
         for stream, found, several in zip(runs["stream"], runs["data"], data, strict=True)
     ]
-    runs["variant"] = [_FRONT.sub("", variant).strip() for variant in runs["variant"]]
+    runs["variant"] = without_option(runs["variant"], "front")  # which has a column
     columns["date"] = [machine.get("date") for machine in machines]
     columns["versions"] = [
         ", ".join(f"{title} {machine[key]}" for key, title in _VERSIONS.items() if key in machine)

@@ -1,6 +1,7 @@
 """Results on disk as data frames."""
 
 import dataclasses
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -263,6 +264,13 @@ def _words(options: dict[str, Any]) -> str:
         name: ",".join(map(str, value)) if isinstance(value, list | tuple) else value for name, value in options.items()
     }
     return _printable(" ".join(f"{name}={texts[name]}" for name in sorted(texts)))
+
+
+def without_option(texts: "pd.Series", option: str) -> list[str]:
+    """Words such as `beta=0.1 norm=group` without those of one option."""
+    return [
+        " ".join(word for word in re.split(r" (?=\w+=)", text) if word.partition("=")[0] != option) for text in texts
+    ]
 
 
 def _followed(config: RunConfig) -> set[str]:

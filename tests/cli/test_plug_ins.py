@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from installed_package import install
 
 import strategies
 from clhyper.runs import load
@@ -58,18 +59,10 @@ def Breaks(**options):
 
 @pytest.fixture(scope="module")
 def third_party(tmp_path_factory) -> Path:
-    """A folder with an installed package, as pip leaves one."""
-    folder = tmp_path_factory.mktemp("site")
-    (folder / "third_party").mkdir()
-    (folder / "third_party" / "__init__.py").write_text("")
-    (folder / "third_party" / "stumbling.py").write_text(FAILING)
-    (folder / "third_party" / "breaking.py").write_text(BROKEN_STREAM)
-    (folder / "third_party-1.0.dist-info").mkdir()
-    (folder / "third_party-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: third_party\n")
-    (folder / "third_party-1.0.dist-info" / "entry_points.txt").write_text(
-        "[strategies]\nstumbles = third_party.stumbling\n[benchmarks]\nbreaks = third_party.breaking\n"
-    )
-    return folder
+    """A folder with a package whose strategy and stream fail."""
+    modules = {"stumbling": FAILING, "breaking": BROKEN_STREAM}
+    entry_points = "[strategies]\nstumbles = third_party.stumbling\n[benchmarks]\nbreaks = third_party.breaking\n"
+    return install(tmp_path_factory.mktemp("site"), "third_party", modules, entry_points)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from installed_package import install
 from small_sweeps import (
     all_numbers,
     finished_records,
@@ -63,17 +64,9 @@ class Spoilt(Naive):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
-    """A folder with an installed package, as pip leaves one."""
-    folder = tmp_path_factory.mktemp("site")
-    (folder / "spoilt_party").mkdir()
-    (folder / "spoilt_party" / "__init__.py").write_text("")
-    (folder / "spoilt_party" / "spoilt.py").write_text(SPOILT)
-    (folder / "spoilt_party-1.0.dist-info").mkdir()
-    (folder / "spoilt_party-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: spoilt_party\n")
-    (folder / "spoilt_party-1.0.dist-info" / "entry_points.txt").write_text(
-        "[strategies]\nspoilt = spoilt_party.spoilt\n"
-    )
-    return folder
+    """A folder with a package whose strategy fails."""
+    entry_points = "[strategies]\nspoilt = spoilt_party.spoilt\n"
+    return install(tmp_path_factory.mktemp("site"), "spoilt_party", {"spoilt": SPOILT}, entry_points)
 
 
 @pytest.fixture
