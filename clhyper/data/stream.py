@@ -156,8 +156,9 @@ def _experiences(
         if tuple(classes) not in dealt:
             rows = allowed[np.isin(all_labels[allowed], classes)]
             require(len(rows) > 0, f"experience {number}: no {stream} images of its classes: deal fewer experiences")
-            if stream == "train" and options.images_each:
-                rows = rows[balanced(all_labels[rows], options.images_each)]
+            most = options.images_each if stream == "train" else options.test_images_each
+            if most:
+                rows = rows[balanced(all_labels[rows], most)]
             labels = torch.tensor([label_of[label] for label in all_labels[rows].tolist()], dtype=torch.long)
             dealt[tuple(classes)] = (rows, labels, as_targets(labels))
         rows, labels, targets = dealt[tuple(classes)]

@@ -43,6 +43,14 @@ def test_classes_beyond_those_of_each_experience_are_left_out():
     assert [list(e.original_classes) for e in stream.train_stream] == [order[:2], order[2:4], order[4:6]]
 
 
+def test_images_of_an_experience_are_limited_class_by_class_for_training_and_for_testing():
+    stream = SplitDigits(images_each=20, test_images_each=10)
+    assert {tuple(e.images.labels.bincount().tolist()) for e in stream.train_stream} == {(10, 10)}
+    assert {tuple(e.images.labels.bincount().tolist()) for e in stream.test_stream} == {(5, 5)}
+    whole = SplitDigits(images_each=20)
+    assert all(len(e.images) > 60 for e in whole.test_stream)
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
@@ -51,6 +59,7 @@ def test_classes_beyond_those_of_each_experience_are_left_out():
         ({"classes_each": 11, "variant": "rotated"}, "classes_each 11: split-digits has 10 classes to deal"),
         ({"classes_each": 0}, "classes_each 0: at least 1"),
         ({"images_each": 0}, "images_each 0: at least 1"),
+        ({"test_images_each": 0}, "images_each 0: at least 1"),
     ],
 )
 def test_an_option_that_does_not_fit_is_refused_in_one_sentence(options, sentence):
