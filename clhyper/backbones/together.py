@@ -1,5 +1,6 @@
 """Networks of one shape that all see the same features, in one pass."""
 
+import copy
 from collections.abc import Callable, Sequence
 
 import torch
@@ -12,12 +13,29 @@ ROWS_AT_ONCE = {"cpu": 2**10}
 on a CPU (ours)"""
 
 
+class _RunningNorm(nn.BatchNorm2d):
+    """Batch norm in evaluation as one product and one sum.
+
+    PyTorch's own asks in vmap on a GPU how memory lies, which is not implemented there.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        scale = self.weight * (self.running_var + self.eps).rsqrt()
+        return input * scale[:, None, None] + (self.bias - self.running_mean * scale)[:, None, None]
+
+
 def together(network: nn.Module, tensors: Sequence[dict[str, Tensor]]) -> Callable[[Tensor], Tensor]:
     """A network in evaluation mode with each of the sets of tensors: x (rows, ...) to (sets, rows, outputs).
 
     Each set has all of the network's parameters and buffers by name, and is copied now, once for however many x. A
     classifier that is narrower than others' is filled with zeros.
     """
+    network = copy.deepcopy(network)
+    for module in network.modules():
+        if type(module) is nn.BatchNorm2d:
+            module.__class__ = _RunningNorm
     longest = {name: max(len(one[name]) for one in tensors) for name, tensor in tensors[0].items() if tensor.ndim}
     stacked = {
         name: torch.stack([_longer(one[name], longest.get(name, 0)) for one in tensors]).contiguous()

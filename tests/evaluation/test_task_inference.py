@@ -185,6 +185,32 @@ def test_all_tasks_at_once_predict_as_one_by_one_in_any_batch(learner, options, 
     assert (one_by_one[2:, :, 2] == -torch.inf).all()
 
 
+@pytest.mark.parametrize(("learner", "depth"), [(Separate, 1), (PartialHypernetwork, 0)])
+def test_the_batched_pass_asks_nothing_of_pytorch_that_vmap_lacks_on_a_gpu(learner, depth, stream, monkeypatch):
+    def refuse(*args):
+        raise RuntimeError("NYI: querying is_contiguous inside of vmap")
+
+    strategy, _ = trained(learner, stream, epochs=1, freeze_depth=depth, norm="batch")
+    images = stream.test_stream[0].images
+    model = strategy.model.eval()
+    with torch.no_grad():
+        features = model.features(images.preparation.normalise(images.x())[:4])
+        every_task = model.every_task([0, 1, 2, 3])
+        monkeypatch.setattr(torch, "batch_norm", refuse)
+        assert every_task(features).isfinite().any(dim=2).all()
+        with pytest.raises(RuntimeError, match="NYI"):
+            model.back(features, 0)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("learner", [Separate, PartialHypernetwork])
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+def test_tasks_are_inferred_on_a_gpu(learner, norm, stream):
+    strategy, inference = trained(learner, stream, epochs=1, freeze_depth=1, norm=norm, device="cuda")
+    found = {name: value for name, (value, _) in inference.measured().items()}
+    assert found == pytest.approx(by_hand(strategy, inference, stream), abs=1e-2)
+
+
 def test_a_task_that_cannot_be_mistaken_is_always_inferred_and_nothing_is_lost_to_it():
     images = digits(8)
     marked = {}
