@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 _COMPILED: dict[str, "Compiled"] = {}
 """by fingerprint: runs of a process that do the same share what was compiled"""
 
+_WAYS: list[dict[str, Any]] = [
+    {"combo_kernels": True},
+    {"combo_kernels": True, "loop_ordering_after_fusion": False},
+    {"loop_ordering_after_fusion": False},
+]
+"""options that steps on a GPU are compiled with, until one doesn't fail: combined kernels are new in PyTorch, and 2.11
+can't order the loops of operators on lists, as a fused optimizer has them (pytorch/pytorch#176591)"""
+
 _compiling = threading.Lock()
 
 
@@ -116,8 +124,7 @@ def _lowered(module: fx.GraphModule, tensors: list[Tensor]) -> Callable[..., Any
     """The traced operators compiled, to be called with `tensors`; on a GPU alike kernels run as one if they can."""
     values = [tensor.detach() for tensor in tensors]
     failure: Exception = RuntimeError("nothing was tried")
-    ways: list[dict[str, Any]] = [{"combo_kernels": True}, {}] if values[0].is_cuda else [{}]
-    for options in ways:  # the first is new in PyTorch
+    for options in _WAYS if values[0].is_cuda else [{}]:
         try:
             return _called(torch.compile(module, dynamic=False, options=options), values)
         except torch.OutOfMemoryError:
