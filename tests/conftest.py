@@ -1,11 +1,16 @@
 import pytest
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True)
 def one_thread():
-    """Small networks on several threads wait for each other: on a busy machine twenty times as long."""
+    """Small networks on several threads wait for each other: on a busy machine twenty times as long.
+
+    Before each test, since a command that runs in this process sets as many threads as there are cores.
+    """
     import torch
 
+    torch.set_num_threads(1)
+    yield
     torch.set_num_threads(1)
 
 
