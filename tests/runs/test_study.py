@@ -61,7 +61,9 @@ def test_a_study_of_ours_has_runs_on_its_streams_and_small_on_digits(name):
     usual = expand(found, paths, device="cpu")
     small = expand(found, streams=["digits"], seeds="2", changes={"epochs": 1}, device="cpu")
     assert {one.stream for one in usual} == {label for label, s in found.streams.items() if not s.get("optional")}
-    assert {one.config.seed for one in usual} == set(range(5))
+    seeds = {one.config.seed for one in usual}
+    assert seeds == set(range(len(seeds)))
+    assert len(seeds) >= (2 if name == "tuning" else 3)
     assert {(one.config.benchmark, one.config.strategy_options["epochs"]) for one in small} == {("split-digits", 1)}
     assert len({one.config.name for one in usual}) == len(usual)
 
