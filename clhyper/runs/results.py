@@ -106,7 +106,10 @@ def load(results: Path | str) -> "pd.DataFrame":
     streams = [_chosen(config) for config in configs]
     frame = pd.DataFrame(rows)
     frame["variant"] = _differences(
-        depths, [a | b for a, b in zip(learners, device, strict=True)], [_followed(config) for config in configs]
+        depths,
+        [a | b for a, b in zip(learners, device, strict=True)],
+        [_followed(config) for config in configs],
+        [_idle(config) for config in configs],
     )
     frame["stream"] = [_words({k: v for k, v in stream.items() if k not in _NO_STREAM}) for stream in streams]
     frame["order"] = [_words({k: v for k, v in stream.items() if k in _ORDER}) for stream in streams]
@@ -279,10 +282,23 @@ def _followed(config: RunConfig) -> set[str]:
     return {name for name, value in known.items() if config.strategy_options.get(name) == value}
 
 
-def _differences(groups: Iterable[Any], options: list[dict[str, Any]], followed: list[set[str]]) -> list[str]:
+def _idle(config: RunConfig) -> set[str]:
+    """The options of the run's strategy that are for another value of a choice, such as another generator, or unset."""
+    options = config.strategy_options
+    known = options_class("strategy", config.strategy)
+    for_values = [(item.name, item.metadata) for item in dataclasses.fields(known)] if known else []
+    of_others = {
+        name for name, of in for_values if any(options.get(choice, of[choice][0]) not in of[choice] for choice in of)
+    }
+    return of_others | {name for name, value in options.items() if value is None}
+
+
+def _differences(
+    groups: Iterable[Any], options: list[dict[str, Any]], followed: list[set[str]], idle: list[set[str]]
+) -> list[str]:
     """For each run, the options in which runs of its group differ, such as `beta=0.01`.
 
-    Those are left out that are as they follow from others in all of the group's runs.
+    Those are left out that are as they follow from others in all of the group's runs, and a run's idle ones.
     """
     first: dict[Any, dict[str, Any]] = {}
     different: dict[Any, set[str]] = {}
@@ -294,6 +310,6 @@ def _differences(groups: Iterable[Any], options: list[dict[str, Any]], followed:
         different.setdefault(group, set()).update(names)
         decided.setdefault(group, set()).update({*values} - follows)
     return [
-        _words({name: value for name, value in values.items() if name in different[group] & decided[group]})
-        for group, values in zip(groups, options, strict=True)
+        _words({name: value for name, value in values.items() if name in (different[group] & decided[group]) - unused})
+        for group, values, unused in zip(groups, options, idle, strict=True)
     ]

@@ -171,6 +171,21 @@ def test_variants_name_the_options_in_which_runs_differ(archive, tmp_path):
     }
 
 
+def test_a_variant_says_nothing_of_options_that_are_another_generators_or_not_given(tmp_path):
+    from written_runs import write_run
+
+    for seed, options in enumerate(
+        ({}, {"rank": 32, "base_rank": 64}, {"generator": "additive"}, {"generator": "static"})
+    ):
+        write_run(tmp_path, "partial-hypernetwork", seed, options=options)
+    assert load(tmp_path).set_index("seed")["variant"].to_dict() == {
+        0: "generator=factored rank=56",
+        1: "base_rank=64 generator=factored rank=32",
+        2: "generator=additive",
+        3: "generator=static",
+    }
+
+
 def test_a_missing_or_empty_folder_is_the_user_s_to_mend(tmp_path):
     with pytest.raises(UserError, match="no such folder"):
         load(tmp_path / "no")
