@@ -5,7 +5,7 @@ nothing has to be written for it anew, and the compiler sees all of it at once.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -27,9 +27,11 @@ _WAYS: list[dict[str, Any]] = [
     {"combo_kernels": True},
     {"combo_kernels": True, "loop_ordering_after_fusion": False},
     {"loop_ordering_after_fusion": False},
+    {},
 ]
-"""options that steps on a GPU are compiled with, until one doesn't fail: combined kernels are new in PyTorch, and 2.11
-can't order the loops of operators on lists, as a fused optimizer has them (pytorch/pytorch#176591)"""
+"""options that steps on a GPU are compiled with, until one doesn't fail: combined kernels are new in PyTorch, 2.11
+can't order the loops of operators on lists, as a fused optimizer has them (pytorch/pytorch#176591), and a PyTorch that
+doesn't know an option refuses it, which leaves the plain way"""
 
 _compiling = threading.Lock()
 
@@ -120,18 +122,26 @@ def _traced(function: Callable[..., Tensor], tensors: list[Tensor]) -> fx.GraphM
     return module
 
 
-def _lowered(module: fx.GraphModule, tensors: list[Tensor]) -> Callable[..., Any]:
-    """The traced operators compiled, to be called with `tensors`; on a GPU alike kernels run as one if they can."""
+def _lowered(
+    module: fx.GraphModule, tensors: list[Tensor], ways: Sequence[dict[str, Any]] | None = None
+) -> Callable[..., Any]:
+    """The traced operators compiled, to be called with `tensors`; on a GPU alike kernels run as one if they can.
+
+    `ways`: options of the compiler, the first that don't fail are taken; without them, those of the tensors' device.
+    Raises what the first way failed with if all fail, and at once where memory runs out.
+    """
     values = [tensor.detach() for tensor in tensors]
-    failure: Exception = RuntimeError("nothing was tried")
-    for options in _WAYS if values[0].is_cuda else [{}]:
+    if ways is None:
+        ways = _WAYS if values[0].is_cuda else [{}]
+    failures: list[Exception] = []
+    for options in ways:
         try:
             return _called(torch.compile(module, dynamic=False, options=options), values)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
-            failure = error
-    raise failure
+            failures.append(error)
+    raise failures[0]
 
 
 def _called(function: Callable[..., Any], values: list[Tensor]) -> Callable[..., Any]:
