@@ -13,17 +13,24 @@ ROWS_AT_ONCE = {"cpu": 2**10}
 on a CPU (ours)"""
 
 
-class _RunningNorm(nn.BatchNorm2d):
-    """Batch norm in evaluation as one product and one sum.
+class _RunningNorm(nn.modules.batchnorm._BatchNorm):
+    """Batch norm in evaluation as one product and one sum, of x (rows, channels, ...).
 
-    PyTorch's own asks in vmap on a GPU how memory lies, which is not implemented there.
+    PyTorch's own asks in vmap on a GPU how memory lies, which is not implemented there. As there, a norm that keeps no
+    running statistics takes those of the rows, and one without scale and shift has none.
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        scale = self.weight * (self.running_var + self.eps).rsqrt()
-        return input * scale[:, None, None] + (self.bias - self.running_mean * scale)[:, None, None]
+        if self.running_mean is None or self.running_var is None:
+            axes = [axis for axis in range(input.ndim) if axis != 1]
+            variance, mean = torch.var_mean(input, axes, correction=0)
+        else:
+            variance, mean = self.running_var, self.running_mean
+        scale = (variance + self.eps).rsqrt()
+        scale = scale if self.weight is None else scale * self.weight
+        shift = -mean * scale if self.bias is None else self.bias - mean * scale
+        channels = (-1, *[1] * (input.ndim - 2))
+        return input * scale.reshape(channels) + shift.reshape(channels)
 
 
 def together(network: nn.Module, tensors: Sequence[dict[str, Tensor]]) -> Callable[[Tensor], Tensor]:
@@ -34,7 +41,8 @@ def together(network: nn.Module, tensors: Sequence[dict[str, Tensor]]) -> Callab
     """
     network = copy.deepcopy(network)
     for module in network.modules():
-        if type(module) is nn.BatchNorm2d:
+        if type(module) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):
+            # Not another module in its place: a network may reach this one by several names, and none is to be missed.
             module.__class__ = _RunningNorm
     longest = {name: max(len(one[name]) for one in tensors) for name, tensor in tensors[0].items() if tensor.ndim}
     stacked = {
