@@ -33,6 +33,24 @@ PAPER_CORRUPTIONS = ("none", "solarize", "blur", "autocontrast+grayscale+blur:0.
 _LARGEST = {"solarize": 1.0, "blur": 10.0}
 
 OptionsT = TypeVar("OptionsT")
+_OWNERS = "clhyper: only with"
+
+
+def only_with(**values: tuple[Any, ...]) -> dict[str, Any]:
+    """Metadata of an option's field that belongs to some values of another option: `only_with(generator=("static",))`.
+
+    Others can't set it; where they are compared, it isn't named.
+    """
+    return {_OWNERS: values}
+
+
+def owners_of(option: "dataclasses.Field[Any]") -> dict[str, tuple[Any, ...]]:
+    """What `only_with` said of an option's field: by the name of another option, the values of it that it belongs to.
+
+    Empty for an option that belongs to all, whatever else its metadata hold.
+    """
+    found: dict[str, tuple[Any, ...]] = option.metadata.get(_OWNERS, {})
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)

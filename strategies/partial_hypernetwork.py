@@ -21,7 +21,7 @@ from clhyper.errors import require
 from clhyper.hypernetworks import GENERATORS, Hypernetwork
 from clhyper.hypernetworks.earlier import EarlierNetworks
 from clhyper.hypernetworks.model import GeneratedModel
-from clhyper.options import DepthOptions, Norm, TrainingOptions
+from clhyper.options import DepthOptions, Norm, TrainingOptions, only_with, owners_of
 from strategies.lwf import Options as LwFOptions
 
 __all__ = ["PartialHypernetwork"]
@@ -31,7 +31,7 @@ __all__ = ["PartialHypernetwork"]
 class HypernetworkOptions(TrainingOptions):
     """Hyperparameters of a hypernetwork at any depth.
 
-    An option whose metadata name a generator belongs to it: with another generator it can't be set.
+    An option that is `only_with` some generators can't be set with another.
     """
 
     norm: Norm = "instance"
@@ -60,27 +60,27 @@ class HypernetworkOptions(TrainingOptions):
     """what generates the weights: a low-rank change to a base that the first task trains, factor by factor, or from a
     small embedding (both ours); kernel by kernel (Hemati et al.); chunk by chunk (von Oswald et al.); tile by tile (Ha
     et al.)"""
-    embedding: int = field(default=32, metadata={"generator": ("additive", "chunked", "static", "low-rank")})
+    embedding: int = field(default=32, metadata=only_with(generator=("additive", "chunked", "static", "low-rank")))
     """size of a task's embedding, or of a tile's in the static generator"""
-    rank: int = field(default=56, metadata={"generator": ("low-rank", "factored")})
+    rank: int = field(default=56, metadata=only_with(generator=("low-rank", "factored")))
     """low-rank and factored generators: rank of a task's change to the base"""
-    base_rank: int | None = field(default=None, metadata={"generator": ("low-rank", "factored")})
+    base_rank: int | None = field(default=None, metadata=only_with(generator=("low-rank", "factored")))
     """low-rank and factored generators: rank of the base itself, for a hypernetwork below the size of one back; without
     it, any kernels"""
-    fresh: float = field(default=0.25, metadata={"generator": ("factored",)})
+    fresh: float = field(default=0.25, metadata=only_with(generator=("factored",)))
     """factored generator: share of the factors, the least used, that a new task starts with"""
     embedding_rate: float | None = None
     """learning rate of a task's own parameters, its embedding and its row of tables, in units of --learning-rate;
     without it, 5 for the factored generator, 1 for the others"""
-    hidden: tuple[int, int] = field(default=(50, 32), metadata={"generator": ("additive",)})
+    hidden: tuple[int, int] = field(default=(50, 32), metadata=only_with(generator=("additive",)))
     """additive generator: sizes of the two layers that the embedding passes through"""
-    channel_embedding: int = field(default=32, metadata={"generator": ("additive",)})
+    channel_embedding: int = field(default=32, metadata=only_with(generator=("additive",)))
     """additive generator: size of an output channel's embedding"""
-    chunk_size: int = field(default=500, metadata={"generator": ("chunked",)})
+    chunk_size: int = field(default=500, metadata=only_with(generator=("chunked",)))
     """chunked generator: numbers in a chunk of the weights"""
-    chunk_embedding: int = field(default=32, metadata={"generator": ("chunked",)})
+    chunk_embedding: int = field(default=32, metadata=only_with(generator=("chunked",)))
     """chunked generator: size of a chunk's embedding"""
-    chunk_hidden: tuple[int, ...] = field(default=(100, 100), metadata={"generator": ("chunked",)})
+    chunk_hidden: tuple[int, ...] = field(default=(100, 100), metadata=only_with(generator=("chunked",)))
     """chunked generator: sizes of the hidden layers that both embeddings pass through"""
 
     @classmethod
@@ -122,7 +122,7 @@ class HypernetworkOptions(TrainingOptions):
         require(min(self.hidden) >= 1, f"hidden {self.hidden}: two sizes of at least 1")
         require(min(self.chunk_hidden, default=1) >= 1, f"chunk_hidden {self.chunk_hidden}: sizes of at least 1")
         for item in fields(self):
-            value, owners = getattr(self, item.name), item.metadata.get("generator", (self.generator,))
+            value, owners = getattr(self, item.name), owners_of(item).get("generator", (self.generator,))
             *others, last = owners
             listed = f"{', '.join(others)} and {last} generators" if others else f"{last} generator"
             require(
@@ -133,7 +133,7 @@ class HypernetworkOptions(TrainingOptions):
 
     def generator_options(self) -> dict[str, Any]:
         """Options of the chosen generator, by the names that its class gives them."""
-        own = [item.name for item in fields(self) if self.generator in item.metadata.get("generator", ())]
+        own = [item.name for item in fields(self) if self.generator in owners_of(item).get("generator", ())]
         return {name: getattr(self, name) for name in own}
 
 

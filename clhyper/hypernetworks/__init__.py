@@ -18,7 +18,7 @@ __all__ = [
     "Weights",
 ]
 
-# What `--generator` names. A class takes the back and the options whose metadata name its generator.
+# What `--generator` names. A class takes the back and the options that are `only_with` its generator.
 GENERATORS: dict[str, type[Hypernetwork]] = {
     "additive": AdditiveHypernetwork,
     "chunked": ChunkedHypernetwork,

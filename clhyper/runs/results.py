@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clhyper.errors import UserError, require
-from clhyper.options import StreamOptions, TrainingOptions
+from clhyper.options import StreamOptions, TrainingOptions, owners_of
 from clhyper.runs.config import (
     RunConfig,
     config_from_dict,
@@ -73,10 +73,10 @@ def load(results: Path | str) -> "pd.DataFrame":
 
     `status`: complete, failed (and `reason`), or interrupted. Accuracies are fractions of 1; `*_seconds`, `*_ms` and
     `*_bytes` are in these units; what could not be measured is NaN. `variant` names the options of training in
-    which runs of the same strategy and depth differ, `stream` and `order` those of the stream and of its order of
-    classes that aren't its defaults. `similarity`: of the stream's experiences, mean over pairs, 0 to
-    1. `engine`: what executed its steps, several joined by commas. `data` is the data set's fingerprint, `machine` the
-    processor or GPU that trained.
+    which runs of the same strategy and depth differ, none that belong to another generator than the run's and none that
+    aren't given and follow from nothing; `stream` and `order` those of the stream and of its order of classes that
+    aren't its defaults. `similarity`: of the stream's experiences, mean over pairs, 0 to 1. `engine`: what executed its
+    steps, several joined by commas. `data` is the data set's fingerprint, `machine` the processor or GPU that trained.
     `frame.attrs["unread"]`: why, by folder, of those that look like runs and can't be read in full.
 
     Raises:
@@ -109,7 +109,7 @@ def load(results: Path | str) -> "pd.DataFrame":
         depths,
         [a | b for a, b in zip(learners, device, strict=True)],
         [_followed(config) for config in configs],
-        [_idle(config) for config in configs],
+        [_without_effect(config) for config in configs],
     )
     frame["stream"] = [_words({k: v for k, v in stream.items() if k not in _NO_STREAM}) for stream in streams]
     frame["order"] = [_words({k: v for k, v in stream.items() if k in _ORDER}) for stream in streams]
@@ -282,23 +282,24 @@ def _followed(config: RunConfig) -> set[str]:
     return {name for name, value in known.items() if config.strategy_options.get(name) == value}
 
 
-def _idle(config: RunConfig) -> set[str]:
-    """The options of the run's strategy that are for another value of a choice, such as another generator, or unset."""
-    options = config.strategy_options
+def _without_effect(config: RunConfig) -> set[str]:
+    """The options of the run's strategy that belong to other choices, such as another generator, or are None."""
+    chosen = config.strategy_options
     known = options_class("strategy", config.strategy)
-    for_values = [(item.name, item.metadata) for item in dataclasses.fields(known)] if known else []
-    of_others = {
-        name for name, of in for_values if any(options.get(choice, of[choice][0]) not in of[choice] for choice in of)
-    }
-    return of_others | {name for name, value in options.items() if value is None}
+    found = {name for name, value in chosen.items() if value is None}
+    for option in dataclasses.fields(known) if known else []:
+        owners = owners_of(option)
+        if any(choice in chosen and chosen[choice] not in values for choice, values in owners.items()):
+            found.add(option.name)
+    return found
 
 
 def _differences(
-    groups: Iterable[Any], options: list[dict[str, Any]], followed: list[set[str]], idle: list[set[str]]
+    groups: Iterable[Any], options: list[dict[str, Any]], followed: list[set[str]], without_effect: list[set[str]]
 ) -> list[str]:
     """For each run, the options in which runs of its group differ, such as `beta=0.01`.
 
-    Those are left out that are as they follow from others in all of the group's runs, and a run's idle ones.
+    Those are left out that are as they follow from others in all of the group's runs, and a run's own without effect.
     """
     first: dict[Any, dict[str, Any]] = {}
     different: dict[Any, set[str]] = {}
@@ -311,5 +312,5 @@ def _differences(
         decided.setdefault(group, set()).update({*values} - follows)
     return [
         _words({name: value for name, value in values.items() if name in (different[group] & decided[group]) - unused})
-        for group, values, unused in zip(groups, options, idle, strict=True)
+        for group, values, unused in zip(groups, options, without_effect, strict=True)
     ]

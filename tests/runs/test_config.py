@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clhyper.errors import UserError
+from clhyper.options import owners_of
 from clhyper.registry import entries
 from clhyper.runs import make_config, plan
 from clhyper.runs.config import config_from_dict, read_toml
@@ -85,7 +86,7 @@ def configs(draw):
     if "fresh" in learner:
         learner["fresh"] = draw(st.floats(0.01, 1.0))
     for item in dataclasses.fields(entries("strategy")[strategy].options()):
-        owners = item.metadata.get("generator")
+        owners = owners_of(item).get("generator")
         if owners and learner.get("generator", "factored") not in owners:
             learner.pop(item.name, None)
     return make_config(benchmark, strategy, stream, learner, seed=draw(st.integers(0, 2**31)))

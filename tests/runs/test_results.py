@@ -1,5 +1,6 @@
 """Results on disk as data frames."""
 
+import dataclasses
 import json
 import math
 import shutil
@@ -10,7 +11,8 @@ from small_sweeps import small_plan
 from written_runs import write_run
 
 from clhyper.errors import UserError
-from clhyper.runs import load, load_matrix
+from clhyper.options import TrainingOptions, only_with
+from clhyper.runs import load, load_matrix, results
 from clhyper.runs.results import COSTS, INFERRED, METRICS
 from clhyper.runs.run import run
 
@@ -172,8 +174,6 @@ def test_variants_name_the_options_in_which_runs_differ(archive, tmp_path):
 
 
 def test_a_variant_says_nothing_of_options_that_are_another_generators_or_not_given(tmp_path):
-    from written_runs import write_run
-
     for seed, options in enumerate(
         ({}, {"rank": 32, "base_rank": 64}, {"generator": "additive"}, {"generator": "static"})
     ):
@@ -183,6 +183,25 @@ def test_a_variant_says_nothing_of_options_that_are_another_generators_or_not_gi
         1: "base_rank=64 generator=factored rank=32",
         2: "generator=additive",
         3: "generator=static",
+    }
+
+
+def test_metadata_of_a_third_party_s_option_say_nothing_of_what_it_belongs_to(monkeypatch, tmp_path):
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Options(TrainingOptions):
+        beta: float = dataclasses.field(default=0.1, metadata={"epochs": 3, "optimizer": "a remark", "generator": ()})
+        rank: int = dataclasses.field(default=56, metadata={"unit": "rows"} | only_with(generator=("factored",)))
+
+    for seed, generator in enumerate(("factored", "low-rank")):
+        options = {"beta": 0.2 + seed, "rank": 32 + seed, "generator": generator}
+        write_run(tmp_path, "partial-hypernetwork", seed, options=options)
+    known = results.options_class
+    monkeypatch.setattr(
+        results, "options_class", lambda kind, name: Options if kind == "strategy" else known(kind, name)
+    )
+    assert load(tmp_path).set_index("seed")["variant"].to_dict() == {
+        0: "beta=0.2 embedding_rate=5.0 generator=factored rank=32",
+        1: "beta=1.2 embedding_rate=1.0 generator=low-rank",
     }
 
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from clhyper.errors import UserError
 from clhyper.evaluation import AccuracyMatrix
 from clhyper.hypernetworks import GENERATORS, ChunkedHypernetwork, Hypernetwork
+from clhyper.options import owners_of
 from strategies import PartialHypernetwork
 
 
@@ -221,7 +222,7 @@ def test_each_generator_has_its_own_defaults_and_what_is_given_comes_first():
 def test_every_generator_has_its_options_and_its_class():
     choices = get_args(get_type_hints(PartialHypernetwork.Options)["generator"])
     assert set(choices) == set(GENERATORS)
-    owners = [item.metadata.get("generator", ()) for item in fields(PartialHypernetwork.Options)]
+    owners = [owners_of(item).get("generator", ()) for item in fields(PartialHypernetwork.Options)]
     assert {owner for its in owners for owner in its} == set(GENERATORS)
     for name, generator in GENERATORS.items():
         options = PartialHypernetwork.Options(generator=name).generator_options()
