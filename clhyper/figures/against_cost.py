@@ -27,7 +27,7 @@ from clhyper.figures.style import (
     styled,
     styles_of,
 )
-from clhyper.figures.summary import sharing, with_depth_zero
+from clhyper.figures.summary import sharing_of, with_depth_zero
 from clhyper.figures.units import COSTS, axis_scale
 
 FRONT_COLOUR = "#b8a33a"
@@ -96,8 +96,9 @@ def _draw(runs: pd.DataFrame, cost: str, measure: str, styles: Styles | None) ->
             notes.append(f"Not shown, {why}: {', '.join(missing)}.")
     if COSTS[cost].measured:
         notes[0] += f"\nMeasured on {summary['device'].iloc[0]}, engine {summary['engine'].iloc[0]}."
-        if COSTS[cost].unit != "B" and (remark := sharing(shown)):
-            notes[0] += f" {remark[0].upper()}{remark[1:]}."
+    if remark := sharing_of(cost, shown):
+        notes.append(f"{remark} Only {'forgetting' if forgetting else 'accuracy'} has bars.")
+        shown = shown.assign(**{f"{cost}_interval": math.nan})  # they would span the axis and say little of the runs
     stream = shown[shown["forgetting"].notna()]
     if len(stream) < len(shown):
         notes.append("The front leaves out what has no forgetting: it learns all experiences at once.")

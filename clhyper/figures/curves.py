@@ -26,7 +26,7 @@ from clhyper.figures.style import (
     percent,
     styled,
 )
-from clhyper.figures.summary import family_order, mean_and_interval, with_depth_zero
+from clhyper.figures.summary import family_order, mean_and_interval, sharing_of, summarise, with_depth_zero
 from clhyper.figures.units import COSTS, axis_scale
 from clhyper.runs.results import CHOICES, SETTING, without_option
 
@@ -77,7 +77,8 @@ def curve(runs: pd.DataFrame, along: str, measure: str, x: str | None = None) ->
     every = pd.concat(lines)
     measure_axis(axes, percent(every["y"]), percent(every["interval"]))
     add_legend(figure, axes.get_legend_handles_labels()[0])
-    _note_repetitions(figure, every["repetitions"], norms(runs).strip())
+    notes = [norms(runs).strip(), sharing_of(x, summarise(runs)) or ""]
+    _note_repetitions(figure, every["repetitions"], "\n".join(note for note in notes if note))
     return figure
 
 

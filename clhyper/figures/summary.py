@@ -100,14 +100,15 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
 
     Columns: those of `CONFIGURATION`; `orders`, its class orders in words; `seeds`, the complete repetitions (of seed
     and class order); `failed` and `interrupted`, counts of runs; `note`, what happened to those, in at most 160
-    characters; `runs_at_once`, how many runs shared the machine at most; and for each of `MEASURES` its mean over
+    characters; `fewest_at_once` and `runs_at_once`, how many runs shared the machine in the complete run that had the
+    fewest beside it and in the one that had the most; and for each of `MEASURES` its mean over
     complete runs and `<measure>_interval`, the half-width of the 95 % Student t interval (NaN for a single
     repetition). Units are those of `runs`: fractions, MACs, seconds, milliseconds, bytes, counts. A repetition run
     twice counts once, with its mean. `configuration` numbers the rows as `identified(runs)` does.
     """
     identity = ("configuration", *CONFIGURATION)
     spread = [f"{measure}{suffix}" for measure in MEASURES for suffix in ("", "_interval")]
-    columns = [*identity, "orders", "seeds", "failed", "interrupted", "runs_at_once", "note", *spread]
+    columns = [*identity, "orders", "seeds", "failed", "interrupted", "fewest_at_once", "runs_at_once", "note", *spread]
     runs = identified(runs)
     numbers = runs.assign(**{name: pd.to_numeric(runs[name]) for name in MEASURES})[runs["status"] == "complete"]
     by_seed = numbers.groupby(["configuration", *REPETITION], dropna=False)[list(MEASURES)].mean()
@@ -121,7 +122,8 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
         row["seeds"] = len(seeds)
         row["failed"] = int((group["status"] == "failed").sum())
         row["interrupted"] = int((group["status"] == "interrupted").sum())
-        row["runs_at_once"] = complete["runs_at_once"].max() if "runs_at_once" in complete else math.nan
+        at_once = complete["runs_at_once"] if "runs_at_once" in complete else pd.Series(dtype=float)
+        row["fewest_at_once"], row["runs_at_once"] = at_once.min(), at_once.max()
         row["note"] = _note(group)
         for measure in MEASURES:
             row[measure], row[f"{measure}_interval"] = mean_and_interval(seeds[measure])
@@ -143,11 +145,20 @@ def repetitions(summary: pd.DataFrame) -> tuple[str, str]:
 
 
 def sharing(summary: pd.DataFrame) -> str | None:
-    """A remark where seconds were measured with several runs on one machine, which lengthens them."""
-    least, most = summary["runs_at_once"].min(), summary["runs_at_once"].max()
+    """A remark where seconds were measured with several runs on one machine, which lengthens them.
+
+    It says the least and the most that any of the summary's runs shared the machine with, itself included.
+    """
+    least, most = summary["fewest_at_once"].min(), summary["runs_at_once"].max()
     if pd.isna(most) or most <= 1:
         return None
     return f"seconds with {f'{least:.0f} to ' if least < most else ''}{most:.0f} runs at once on the machine"
+
+
+def sharing_of(cost: str, summary: pd.DataFrame) -> str | None:
+    """The remark of `sharing` as a sentence where it concerns a cost of `COSTS`: a time, or an energy; else None."""
+    remark = sharing(summary) if cost in COSTS and COSTS[cost].measured and COSTS[cost].unit != "B" else None
+    return f"{remark[0].upper()}{remark[1:]}, so that they don't compare." if remark else None
 
 
 def _note(group: pd.DataFrame) -> str:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from clhyper.errors import UserError
+from clhyper.figures.curves import curve
 from clhyper.figures.matrices import mean_matrices
 from clhyper.figures.placement import place_labels, spread_out
 from clhyper.figures.plots import (
@@ -25,7 +26,7 @@ from clhyper.figures.plots import (
 )
 from clhyper.figures.stream import accuracy_so_far
 from clhyper.figures.style import new_figure, series_of, styles_of
-from clhyper.figures.summary import settings, summarise
+from clhyper.figures.summary import settings, sharing, summarise
 from clhyper.figures.units import COSTS, axis_scale
 
 
@@ -98,7 +99,39 @@ def test_a_figure_of_seconds_names_the_engine_that_they_were_measured_on() -> No
 def test_a_figure_of_what_several_runs_at_once_lengthen_says_so() -> None:
     runs = frame(run("naive", 0, 0, runs_at_once=4), run("naive", 1, 0, runs_at_once=1))
     for cost, lengthened in (("train_seconds", True), ("batch_ms", True), ("peak_host_bytes", False)):
-        assert ("1 to 4 runs at once" in words(forgetting_against_cost(runs, cost))) == lengthened
+        found = words(forgetting_against_cost(runs, cost))
+        assert ("1 to 4 runs at once on the machine, so that they don't compare" in found) == lengthened
+
+
+def test_the_least_and_the_most_at_once_are_those_of_all_runs_and_not_of_rows() -> None:
+    rows = [run("naive", depth, seed, runs_at_once=12 if seed else 5) for depth in (0, 1) for seed in (0, 1)]
+    summary = summarise(frame(*rows, run("naive", 1, 2, status="failed", runs_at_once=1)))
+    assert sharing(summary) == "seconds with 5 to 12 runs at once on the machine"
+    assert sharing(summarise(frame(*rows[1::2]))) == "seconds with 12 runs at once on the machine"
+    assert sharing(summarise(frame(run("naive", 0, 0, runs_at_once=1)))) is None
+
+
+def test_a_curve_over_seconds_that_were_shared_says_so() -> None:
+    runs = frame(*(run("naive", depth, 0, runs_at_once=3, train_seconds=9.0 + depth) for depth in (0, 1)))
+    assert "Seconds with 3 runs at once" in words(curve(runs, "freeze_depth", "acc", "train_seconds"))
+    assert "at once" not in words(curve(runs, "freeze_depth", "acc", "train_macs"))
+
+
+@pytest.mark.parametrize(("at_once", "cost", "bars"), [
+    (1, "train_seconds", True), (5, "train_seconds", False), (5, "peak_host_bytes", True),
+])  # fmt: skip
+def test_seconds_that_were_shared_have_no_bars(at_once: int, cost: str, bars: bool) -> None:
+    rows = [
+        run("naive", depth, seed, acc=0.8 + 0.01 * seed, runs_at_once=at_once, **{cost: 5.0 + seed + depth})
+        for depth in (0, 1)
+        for seed in (0, 1)
+    ]
+    figure = accuracy_against_cost(frame(*rows), cost)
+    drawn = [path.vertices for part in figure.axes[0].collections for path in part.get_paths()]
+    level = [np.ptp(ends[:, 0]) > 0 and np.isfinite(ends).all() for ends in np.asarray(drawn, dtype=float)]
+    upright = [np.ptp(ends[:, 1]) > 0 and np.isfinite(ends).all() for ends in np.asarray(drawn, dtype=float)]
+    assert (any(level), any(upright)) == (bars, True)
+    assert ("Only accuracy has bars." in words(figure)) == (not bars)
 
 
 def test_a_cost_that_is_unknown_or_was_never_measured_is_refused(tmp_path: Path) -> None:
