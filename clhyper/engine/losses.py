@@ -52,8 +52,14 @@ class LossWatch:
 
 def check_finite(tensors: dict[str, Tensor], experience: int, learning_rate: float) -> None:
     """Raises `RunError` if a tensor isn't finite throughout after an experience, numbered from 0."""
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not tensor.isfinite().all():
+    floating = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point() and tensor.numel()}
+    if not floating:
+        return
+    largest = torch._foreach_norm(list(floating.values()), torch.inf)  # tasks bring tensors: one wait for all
+    if torch.stack([norm.float() for norm in largest]).isfinite().all():
+        return
+    for name, tensor in floating.items():
+        if not tensor.isfinite().all():
             raise RunError(
                 f"{name} is not finite after experience {experience + 1}: training diverged; try a learning rate"
                 f" below {learning_rate:g}"
