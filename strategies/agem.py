@@ -50,6 +50,7 @@ class AGEM(Naive):
     """
 
     Options = Options
+    predicts_by_model = True
     replay: Replay | None = None
 
     def make_model(self, backbone: Backbone) -> HeadedModel:

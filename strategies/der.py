@@ -55,6 +55,7 @@ class DER(Naive):
     """
 
     Options = Options
+    predicts_by_model = True
     replay: Replay | None = None
 
     def make_model(self, backbone: Backbone) -> HeadedModel:

@@ -60,6 +60,7 @@ class LatentReplay(Strategy):
     """
 
     Options: ClassVar[type[Any]] = Options
+    predicts_by_model = True
     replay: Replay | None = None
 
     def make_model(self, backbone: Backbone) -> HeadedModel:

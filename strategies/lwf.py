@@ -49,6 +49,7 @@ class LwF(Naive):
     """
 
     Options = Options
+    predicts_by_model = True
     distils = False
 
     def trained_tasks(self) -> Iterable[int]:

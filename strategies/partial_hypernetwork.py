@@ -174,6 +174,7 @@ class PartialHypernetwork(Strategy):
     """
 
     Options: ClassVar[type[Any]] = Options
+    predicts_by_model = True
     needs_task_labels = True
     earlier_networks: EarlierNetworks | None = None
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from clhyper.backbones.base import Backbone, split
 from clhyper.backbones.head_stack import HeadStack
 from clhyper.backbones.model import SplitModel, by_task
-from clhyper.backbones.together import together
+from clhyper.backbones.together import side_by_side, together
 
 
 class HeadedModel(SplitModel):
@@ -79,6 +79,11 @@ class HeadedModel(SplitModel):
         outputs = together(heads[0], [dict(head.named_parameters()) for head in heads])
         return lambda features: outputs(self.body(features))
 
+    def each_task(self, features: Sequence[Tensor], tasks: Sequence[int], at_once: int) -> list[Tensor]:
+        hidden = torch.cat([self.body(rows) for rows in torch.cat(list(features)).split(at_once)])
+        of_each = hidden.split([len(rows) for rows in features])
+        return [self.classify(rows, task) for rows, task in zip(of_each, tasks, strict=True)]
+
     def plain_back(self, task: int) -> nn.Sequential:
         return nn.Sequential(OrderedDict([*self.body.named_children(), ("classifier", self.heads[str(task)])]))
 
@@ -118,6 +123,11 @@ class SeparateModel(SplitModel):
     def _of_every_task(self, tasks: Sequence[int]) -> Callable[[Tensor], Tensor]:
         backs = [self.backs[str(task)] for task in tasks]
         return together(backs[0], [back.state_dict() for back in backs])
+
+    def each_task(self, features: Sequence[Tensor], tasks: Sequence[int], at_once: int) -> list[Tensor]:
+        backs = [self.backs[str(task)] for task in tasks]
+        outputs = side_by_side(backs[0], [back.state_dict() for back in backs], features)
+        return [self.masked(logits, task) for logits, task in zip(outputs, tasks, strict=True)]
 
     def plain_back(self, task: int) -> nn.Sequential:
         back: Any = self.backs[str(task)]

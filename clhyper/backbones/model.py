@@ -130,6 +130,20 @@ class SplitModel(MultiTaskModule):
         width = max(logits.shape[1] for logits in outputs)
         return torch.stack([F.pad(logits, (0, width - logits.shape[1])) for logits in outputs])
 
+    def each_task(self, features: Sequence[Tensor], tasks: Sequence[int], at_once: int) -> list[Tensor]:
+        """Each task's logits (rows, classes) of features (rows, ...) of its own, for evaluation.
+
+        They are `back`'s but for rounding: rows of several tasks, or several tasks' networks, go through at once. A
+        model that overrides `back` overrides this too.
+
+        Args:
+            features: One tensor a task.
+            tasks: Learned ones.
+            at_once: The most rows that a layer which all share takes at once.
+        """
+        del at_once
+        return [self.back(rows, task) for rows, task in zip(features, tasks, strict=True)]
+
     def masked(self, logits: Tensor, task: int) -> Tensor:
         """Outputs that are none of the task's classes are -inf."""
         width = logits.shape[1]

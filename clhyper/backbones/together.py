@@ -13,6 +13,11 @@ ROWS_AT_ONCE = {"cpu": 2**10}
 on a CPU (ours)"""
 
 
+def rows_at_once(device: torch.device) -> int:
+    """Tasks times rows in a pass on a device."""
+    return ROWS_AT_ONCE.get(device.type, 2**13)
+
+
 class _RunningNorm(nn.modules.batchnorm._BatchNorm):
     """Batch norm in evaluation as one product and one sum, of x (rows, channels, ...).
 
@@ -39,25 +44,45 @@ def together(network: nn.Module, tensors: Sequence[dict[str, Tensor]]) -> Callab
     Each set has all of the network's parameters and buffers by name, and is copied now, once for however many x. A
     classifier that is narrower than others' is filled with zeros.
     """
-    network = copy.deepcopy(network)
-    for module in network.modules():
-        if type(module) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):
-            # Not another module in its place: a network may reach this one by several names, and none is to be missed.
-            module.__class__ = _RunningNorm
-    longest = {name: max(len(one[name]) for one in tensors) for name, tensor in tensors[0].items() if tensor.ndim}
-    stacked = {
-        name: torch.stack([_longer(one[name], longest.get(name, 0)) for one in tensors]).contiguous()
-        for name in tensors[0]
-    }
+    network = _for_vmap(network)
+    stacked = _stacked(tensors)
 
     def outputs(x: Tensor) -> Tensor:
-        at_once = max(1, ROWS_AT_ONCE.get(x.device.type, 2**13) // len(x))
+        at_once = max(1, rows_at_once(x.device) // len(x))
         x = x.contiguous()  # in the channels-last format vmap would pool globally one by one
         parts = zip(*(part.split(at_once) for part in stacked.values()), strict=True)
         apply = vmap(lambda own: functional_call(network, own, (x,)))
         return torch.cat([apply(dict(zip(stacked, part, strict=True))) for part in parts])
 
     return outputs
+
+
+def side_by_side(network: nn.Module, tensors: Sequence[dict[str, Tensor]], x: Sequence[Tensor]) -> list[Tensor]:
+    """`together` with rows of its own for each set: x (rows, ...) each, to (rows, outputs) each, in one pass."""
+    network = _for_vmap(network)
+    longest = max(len(rows) for rows in x)
+    padded = torch.stack([_longer(rows, longest) for rows in x]).contiguous()
+    outputs = vmap(lambda own, rows: functional_call(network, own, (rows,)))(_stacked(tensors), padded)
+    return [its[: len(rows)] for its, rows in zip(outputs, x, strict=True)]
+
+
+def _for_vmap(network: nn.Module) -> nn.Module:
+    """A copy whose batch norms work in vmap on any device."""
+    network = copy.deepcopy(network)
+    for module in network.modules():
+        if type(module) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):
+            # Not another module in its place: a network may reach this one by several names, and none is to be missed.
+            module.__class__ = _RunningNorm
+    return network
+
+
+def _stacked(tensors: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """name -> (sets, ...)"""
+    longest = {name: max(len(one[name]) for one in tensors) for name, tensor in tensors[0].items() if tensor.ndim}
+    return {
+        name: torch.stack([_longer(one[name], longest.get(name, 0)) for one in tensors]).contiguous()
+        for name in tensors[0]
+    }
 
 
 def _longer(tensor: Tensor, length: int) -> Tensor:

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 ITERATION_HOOKS = tuple(
     f"{when}_{what}" for what in ("training_iteration", "forward", "backward", "update") for when in ("before", "after")
 )
+EVALUATION_HOOKS = tuple(
+    f"{when}_{what}"
+    for what in ("eval_dataset_adaptation", "eval_exp", "eval_iteration", "eval_forward")
+    for when in ("before", "after")
+)
+_EVALUATING = ("forward", "eval_epoch", "_eval_exp", "_unpack_minibatch", "make_eval_dataloader")
 _DO_NOTHING = (BasePlugin, BaseSGDPlugin, SupervisedPlugin, PluginMetric, BaseLogger, object)
 
 
@@ -37,6 +43,28 @@ def why_each_step(strategy: "Strategy", steps: Any) -> str | None:
             if found:
                 return f"{type(part).__name__} has a hook {found}, which is called at each step"
     return None
+
+
+def looks_at_evaluation(strategy: "Strategy") -> bool:
+    """Whether a plugin, or a method that the strategy overrides, may look at evaluations one by one, or change one.
+
+    A plugin doesn't that is told of predictions in place of its hooks, by a method `predicted`. A strategy that
+    overrides `forward` says with `predicts_by_model = True`, in the same class, that it is the same in evaluation.
+    """
+    for method in (*_EVALUATING, *(f"_{hook}" for hook in EVALUATION_HOOKS)):
+        owner = _owner(strategy, method)
+        ours = owner is None or owner.__module__.startswith(("avalanche.", "clhyper.engine."))
+        if not ours and not (method == "forward" and vars(owner).get("predicts_by_model", False)):
+            return True
+    return any(_looks_at_evaluation(part) for plugin in strategy.plugins for part in _parts(plugin))
+
+
+def _looks_at_evaluation(plugin: Any) -> bool:
+    if getattr(plugin, "_mode", None) == "train":  # a metric of training
+        return False
+    owners = {_owner(plugin, hook) for hook in EVALUATION_HOOKS} - {None, *_DO_NOTHING}
+    told = _owner(plugin, "predicted")
+    return not all(told is not None and owner is not None and issubclass(told, owner) for owner in owners)
 
 
 def _parts(plugin: Any) -> list[Any]:

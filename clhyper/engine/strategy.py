@@ -11,6 +11,7 @@ from torch import Tensor
 from clhyper.backbones import Backbone, set_norm, split
 from clhyper.backbones.model import SplitModel, classes_by_task
 from clhyper.data.augmentation import Preparation
+from clhyper.engine.ahead import EvaluatesAhead
 from clhyper.engine.engines import Engine
 from clhyper.engine.front import FrontFile, load_front
 from clhyper.engine.labels import check_labels
@@ -24,7 +25,7 @@ from clhyper.options import Loading, TrainingOptions, build
 from clhyper.threads import turns
 
 
-class Strategy(Telling, SupervisedTemplate):
+class Strategy(Telling, EvaluatesAhead, SupervisedTemplate):
     """Learns a stream on a backbone split into front and back; an Avalanche strategy.
 
     The front is trained in the first experience and then frozen, or loaded and frozen from the start. Once it is
@@ -201,13 +202,6 @@ class Strategy(Telling, SupervisedTemplate):
             return
         self.dataloader = []  # frees the last experience's images before these are read
         self.dataloader = Steps(self, self.supply.training(images), images.preparation)
-
-    def make_eval_dataloader(self, **kwargs: Any) -> None:
-        images = getattr(self.experience, "images", None)
-        if images is None:
-            super().make_eval_dataloader(**kwargs)
-            return
-        self.dataloader = self.supply.evaluation(images)
 
     def read(self, images: Any, rows: Tensor | None = None) -> Tensor:
         """An experience's images, or those of some rows, on the device; the time it takes counts as loading."""

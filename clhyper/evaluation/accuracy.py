@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from avalanche.core import SupervisedPlugin
+from torch import Tensor
 
 from clhyper.evaluation.metrics import Measured, all_metrics
 
@@ -75,6 +76,10 @@ class AccuracyMatrix(SupervisedPlugin):
     def after_eval_iteration(self, strategy: Any, **kwargs: Any) -> None:
         self._correct = self._correct + (strategy.mb_output.argmax(dim=1) == strategy.mb_y).sum()
         self._total += len(strategy.mb_y)
+
+    def predicted(self, strategy: Any, predictions: Tensor, labels: Tensor) -> None:
+        """Told of a whole experience, in place of its iterations: (images,) each, on the CPU."""
+        self._correct, self._total = int((predictions == labels).sum()), len(labels)
 
     def after_eval_exp(self, strategy: Any, **kwargs: Any) -> None:
         if not self._total:

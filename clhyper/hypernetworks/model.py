@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from clhyper.backbones.model import SplitModel, by_task
-from clhyper.backbones.together import together
+from clhyper.backbones.together import side_by_side, together
 from clhyper.errors import require
 from clhyper.hypernetworks.base import Hypernetwork, Weights
 
@@ -77,15 +77,18 @@ class GeneratedModel(SplitModel):
 
     def weights(self, task: int) -> Weights:
         """The task's weights, without a task dimension. In evaluation they are kept until the generator changes."""
-        if self.training:
-            return self._generate(task)
+        return self._generate(task) if self.training else self._weights_of([task])[0]
+
+    def _weights_of(self, tasks: Sequence[int]) -> list[Weights]:
+        """Several tasks' weights, in evaluation; one look at the generator, which has parameters of every task."""
         version = tuple((id(parameter), parameter._version) for parameter in self.hypernetwork.parameters())
         if version != self._cached_version:
             self._cache, self._cached_version = {}, version
-        if task not in self._cache:
-            with torch.no_grad():
-                self._cache[task] = self._generate(task)
-        return self._cache[task]
+        for task in tasks:
+            if task not in self._cache:
+                with torch.no_grad():
+                    self._cache[task] = self._generate(task)
+        return [self._cache[task] for task in tasks]
 
     def _generate(self, task: int) -> Weights:
         return self.hypernetwork.generate(self._number[task])
@@ -97,7 +100,15 @@ class GeneratedModel(SplitModel):
         return self.masked(functional_call(self._skeleton[0], self._tensors_of(task), (features,)), task)
 
     def _of_every_task(self, tasks: Sequence[int]) -> Callable[[Tensor], Tensor]:
-        return together(self._skeleton[0], [self._tensors_of(task) for task in tasks])
+        return together(self._skeleton[0], self._tensors_of_each(tasks))
+
+    def each_task(self, features: Sequence[Tensor], tasks: Sequence[int], at_once: int) -> list[Tensor]:
+        outputs = side_by_side(self._skeleton[0], self._tensors_of_each(tasks), features)
+        return [self.masked(logits, task) for logits, task in zip(outputs, tasks, strict=True)]
+
+    def _tensors_of_each(self, tasks: Sequence[int]) -> list[Weights]:
+        weights = zip(self._weights_of(tasks), tasks, strict=True)
+        return [{**its, **self.statistics_of(task)} for its, task in weights]
 
     def _tensors_of(self, task: int) -> Weights:
         return {**self.weights(task), **self.statistics_of(task)}
