@@ -114,12 +114,14 @@ class SplitModel(MultiTaskModule):
         They are `back`'s but for rounding: all networks are applied at once. A class that a task lacks has -inf.
         """
         outputs = self._of_every_task(tasks)
+        return lambda features: self._masked(outputs(features), tasks)
 
-        def masked(features: Tensor) -> Tensor:
-            every = zip(outputs(features), tasks, strict=True)
-            return torch.stack([self.masked(logits, task) for logits, task in every])
+    def one_by_one(self, features: Tensor, tasks: Sequence[int]) -> Tensor:
+        """What `every_task` gives, a network after another."""
+        return self._masked(self._one_by_one(features, tasks), tasks)
 
-        return masked
+    def _masked(self, outputs: Tensor, tasks: Sequence[int]) -> Tensor:
+        return torch.stack([self.masked(logits, task) for logits, task in zip(outputs, tasks, strict=True)])
 
     def _of_every_task(self, tasks: Sequence[int]) -> Callable[[Tensor], Tensor]:
         """To (tasks, batch, outputs), outputs that are none of the task's classes included; here one task by one."""

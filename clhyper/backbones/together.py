@@ -2,11 +2,14 @@
 
 import copy
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn import functional as F
+
+Found = TypeVar("Found")
 
 ROWS_AT_ONCE = {"cpu": 2**10}
 """tasks times rows in a pass, elsewhere 2^13: it bounds the memory of what lies between layers, and more is no faster
@@ -64,6 +67,18 @@ def side_by_side(network: nn.Module, tensors: Sequence[dict[str, Tensor]], x: Se
     padded = torch.stack([_longer(rows, longest) for rows in x]).contiguous()
     outputs = vmap(lambda own, rows: functional_call(network, own, (rows,)))(_stacked(tensors), padded)
     return [its[: len(rows)] for its, rows in zip(outputs, x, strict=True)]
+
+
+def or_alone(at_once: Callable[[], Found], alone: Callable[[], Found], tell: Callable[[str], None]) -> Found:
+    """What `at_once` gives; where PyTorch can't do that on a device, what `alone` gives, and `tell` is told."""
+    try:
+        return at_once()
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        reason = str(error).strip().partition("\n")[0]
+        tell(f"tasks' networks are applied one by one, since all at once failed ({reason})")
+        return alone()
 
 
 def _for_vmap(network: nn.Module) -> nn.Module:

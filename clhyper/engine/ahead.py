@@ -1,13 +1,14 @@
 """Small test experiences predicted several in one pass, where nothing looks at their batches one by one."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from clhyper.backbones.model import classes_by_task
-from clhyper.backbones.together import rows_at_once
+from clhyper.backbones.model import SplitModel, classes_by_task
+from clhyper.backbones.together import or_alone, rows_at_once
 from clhyper.engine.hooks import looks_at_evaluation
 from clhyper.threads import turns
 
@@ -65,7 +66,10 @@ class Ahead:
             ((x, _, _),) = batches
             features.append(x if batches.are_features else model.features(x))
         tasks = [next(iter(classes_by_task(experience))) for experience in chosen]
-        logits = model.each_task(features, tasks, strategy.eval_mb_size)
+        given = (features, tasks, strategy.eval_mb_size)
+        logits = or_alone(
+            partial(model.each_task, *given), partial(SplitModel.each_task, model, *given), strategy.notice
+        )
         found = torch.cat([its.argmax(dim=1) for its in logits]).cpu()  # one wait for the device
         of_each = found.split([len(x) for x in features])
         self._predicted = {id(experience): its for experience, its in zip(chosen, of_each, strict=True)}

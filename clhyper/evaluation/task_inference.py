@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from avalanche.core import SupervisedPlugin
 from torch import Tensor
 
 from clhyper.backbones.model import classes_by_task
+from clhyper.backbones.together import or_alone
 from clhyper.evaluation.feature_statistics import FeatureStatistics, pooled
 from clhyper.evaluation.metrics import Measured
 from clhyper.threads import turns
@@ -108,7 +110,9 @@ class TaskInference(SupervisedPlugin):
             batches = strategy.supply.evaluation(experience.images)
             for x, y, of in batches:
                 features = x if batches.are_features else model.features(x)
-                logits = every_task(features)
+                logits = or_alone(
+                    partial(every_task, features), partial(model.one_by_one, features, self.tasks), strategy.notice
+                )
                 inferred = {"entropy": entropy(logits).argmin(dim=0)}
                 if nearest_task is not None:
                     inferred["features"] = _position(nearest_task(pooled(features)), tasks)

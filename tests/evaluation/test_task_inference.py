@@ -202,6 +202,21 @@ def test_the_batched_pass_asks_nothing_of_pytorch_that_vmap_lacks_on_a_gpu(learn
             model.back(features, 0)
 
 
+@pytest.mark.filterwarnings("ignore:tasks' networks are applied one by one")
+@pytest.mark.parametrize("learner", [LatentReplay, Separate, PartialHypernetwork])
+def test_where_all_at_once_fails_tasks_are_evaluated_one_by_one_and_the_run_says_so(learner, stream, monkeypatch):
+    def lacking(*args, **kwargs):
+        raise NotImplementedError("NYI: some operator inside of vmap\nwith a long explanation")
+
+    plain, inference = trained(learner, stream, epochs=1, freeze_depth=1)
+    monkeypatch.setattr("clhyper.backbones.together.vmap", lacking)
+    strategy, alone = trained(learner, stream, epochs=1, freeze_depth=1)
+    assert not plain.notices
+    expected = "tasks' networks are applied one by one, since all at once failed (NYI: some operator inside of vmap)"
+    assert strategy.notices == [expected]
+    assert alone.accuracies == inference.accuracies
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("learner", [Separate, PartialHypernetwork])
 @pytest.mark.parametrize("norm", ["batch", "instance"])
