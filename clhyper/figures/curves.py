@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from clhyper.errors import require, unknown
@@ -118,42 +119,49 @@ def _label(row: pd.Series, differing: Sequence[str]) -> str:
 
 @styled
 def loss_against(found: Sequence[Correlation], x: str, measure: str, depth: int) -> Figure:
-    """What freezing more than `depth` stages loses in each stream, over the stream's `x`; a panel a configuration."""
+    """What freezing more than `depth` stages loses in each stream, over the stream's `x`; a panel a configuration.
+
+    Colours are depths, markers and dashes data sets; a line is fitted to each data set and depth of 3 points or more.
+    """
     labels = list(dict.fromkeys(one.label for one in found))
     figure = new_figure(4.6 * len(labels) + 1.2, 4.2, f"What freezing loses against {_words(x)}")
     panels: list[Axes] = list(figure.subplots(1, len(labels), sharey=True, squeeze=False)[0])
-    deeper = sorted({one.depth for one in found})
+    colours = {k: COLOURS[place % len(COLOURS)] for place, k in enumerate(sorted({one.depth for one in found}))}
+    every = pd.concat([one.points for one in found])
+    looks = {
+        source: (MARKERS[place % len(MARKERS)], DASHES[place % len(DASHES)])
+        for place, source in enumerate(sorted(every["source"].unique()))
+    }
     for axes, name in zip(panels, labels, strict=True):
         axes.set_title(fill(name, 40))
         axes.axhline(0, color="#8c8c8c", linewidth=0.8)
         axes.set_xlabel(_words(x))
         for one in [one for one in found if one.label == name]:
-            place, points = deeper.index(one.depth), one.points
-            look: dict[str, Any] = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
-            axes.errorbar(
-                points["x"],
-                percent(points["lost"]),
-                percent(points["interval"]),
-                linestyle="none",
-                capsize=2,
-                elinewidth=0.9,
-                markeredgecolor="white",
-                label=f"k={one.depth}",
-                **look,
-            )
-            if one.r is not None:
-                ends = np.array([points["x"].min(), points["x"].max()])
-                axes.plot(
-                    ends, np.polyval(np.polyfit(points["x"], percent(points["lost"]), 1), ends), color=look["color"]
-                )
+            for source, points in one.points.groupby("source"):
+                _losses(axes, points, colours[one.depth], *looks[source])
     first, second = (f"k={depth}", "k")[:: direction(measure)]
     panels[0].set_ylabel(f"{_title(measure)} at {first} minus at {second} (points)")
-    handles = {
-        label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(list(handles.values()), list(handles), loc="outside right center")
-    _note_repetitions(figure, pd.concat([one.points["seeds"] for one in found]), "Lines: least squares.")
+    handles = [Line2D([], [], color=colour, linewidth=3, label=f"k={k}") for k, colour in colours.items()]
+    handles += [
+        Line2D([], [], color="#595959", marker=marker, linestyle=dash, markeredgecolor="white", label=source)
+        for source, (marker, dash) in looks.items()
+    ]
+    figure.legend(handles=handles, loc="outside right center")
+    note = "Lines: least squares, of each data set and depth with 3 points or more."
+    _note_repetitions(figure, every["seeds"], note)
     return figure
+
+
+def _losses(axes: Axes, points: pd.DataFrame, colour: str, marker: str, dash: Any) -> None:
+    """The losses of one depth on one data set's streams, with their intervals, and the line through them."""
+    across, lost = points["x"].to_numpy(dtype=float), percent(points["lost"])
+    bars: dict[str, Any] = {"linestyle": "none", "capsize": 2, "elinewidth": 0.9}
+    axes.errorbar(
+        across, lost, percent(points["interval"]), **bars, marker=marker, color=colour, markeredgecolor="white"
+    )
+    if len(across) >= 3 and np.ptp(across) > 0:
+        ends = np.array([across.min(), across.max()])
+        axes.plot(ends, np.polyval(np.polyfit(across, lost, 1), ends), color=colour, linestyle=dash)
 
 
 def _note_repetitions(figure: Figure, counts: pd.Series, note: str = "") -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from clhyper.figures.summary import choice_label, identified, mean_and_interval, with_depth_zero
+from clhyper.figures.summary import choice_label, identified, mean_and_interval, setting_title, with_depth_zero
 from clhyper.runs.results import CHOICES, COSTS, SETTING, without_option
 
 REPEATED = ("seed", "order")
@@ -24,9 +24,9 @@ class Correlation:
 
     `label`: the configuration, by its family and what tells it apart from others of the family. `points`: a row a
     stream and class order, columns `x`, `lost` (mean over seeds, a fraction), `interval` (half-width of its 95 %
-    interval), `seeds` and `source`, the data set. `low`, `high` and `p` are None for fewer than 4 points, `r` and `rho`
-    (Spearman's) for fewer than 3 or where all x or all losses are equal. `within`: r and the number of points of each
-    data set that has an r.
+    interval), `seeds`, `source`, the data set, and `stream`, the stream and its order in words. `low`, `high` and `p`
+    are None for fewer than 4 points, `r` and `rho` (Spearman's) for fewer than 3 or where all x or all losses are
+    equal. `within`: r and the number of points of each data set that has an r.
     """
 
     label: str
@@ -77,9 +77,12 @@ def _points(pairs: pd.DataFrame, streams: list[str], x: str) -> pd.DataFrame:
     rows = []
     for _, one in pairs.groupby(streams, dropna=False):
         lost, interval = mean_and_interval(one["lost"])
-        source = one["source"].iloc[0]
-        rows.append({"x": one[x].mean(), "lost": lost, "interval": interval, "seeds": len(one), "source": source})
-    return pd.DataFrame(rows, columns=["x", "lost", "interval", "seeds", "source"]).sort_values("x", kind="stable")
+        first = one.iloc[0]
+        stream = ", ".join(text for text in (setting_title(first), first["order"]) if text)
+        said = {"source": first["source"], "stream": stream}
+        rows.append({"x": one[x].mean(), "lost": lost, "interval": interval, "seeds": len(one), **said})
+    columns = ["x", "lost", "interval", "seeds", "source", "stream"]
+    return pd.DataFrame(rows, columns=columns).sort_values("x", kind="stable")
 
 
 def _sources(runs: pd.DataFrame) -> pd.Series:

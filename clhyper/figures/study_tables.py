@@ -9,7 +9,7 @@ import pandas as pd
 
 from clhyper.errors import UserError, require
 from clhyper.figures.curves import loss_against
-from clhyper.figures.relations import correlations, direction, overtakings, widenings
+from clhyper.figures.relations import Correlation, correlations, direction, overtakings, widenings
 from clhyper.figures.study_figures import Made, Part, figures, heading
 from clhyper.figures.summary import (
     FRACTIONS,
@@ -153,7 +153,27 @@ def correlation(part: Part) -> Made:
         f"What freezing loses against {x}",
         iter([(f"{measure}-lost-against-{x}".replace("_", "-"), lambda: loss_against(found, x, measure, depth))]),
     )
-    return [*lines, "", *text[2:]], files
+    return [*lines, "", *text[2:], "", *_losses(found, x, measure)], files
+
+
+def _losses(found: list[Correlation], x: str, measure: str) -> list[str]:
+    """The numbers of the figure: each stream's x, and what each configuration and depth loses there."""
+    titles = [f"{one.label} k={one.depth}".replace("|", "\\|") for one in found]
+    unit = "points" if measure in FRACTIONS else COSTS[measure].unit or "count"
+    lines = [
+        f"| data set | stream | {x.replace('_', ' ')} | {' | '.join(f'{title} ({unit})' for title in titles)} |",
+        f"| :--- | :--- | ---: |{' ---: |' * len(titles)}",
+    ]
+    losses: dict[tuple[str, str], dict[int, str]] = {}
+    for number, one in enumerate(found):
+        for row in one.points.itertuples():
+            spread = "" if pd.isna(row.interval) else f" ± {_amount(measure, row.interval).lstrip('+')}"
+            losses.setdefault((row.source, row.stream), {})[number] = _amount(measure, row.lost) + spread
+    places = pd.concat([one.points for one in found]).groupby(["source", "stream"])["x"].mean().reset_index()
+    for source, stream, place in places.sort_values(["source", "x"], kind="stable").itertuples(index=False):
+        cells = [losses[source, stream].get(number, _NOTHING) for number in range(len(found))]
+        lines.append(f"| {source} | {stream} | {place:.2f} | {' | '.join(cells)} |")
+    return [*lines, "", "± is the half-width of the 95 % interval over seeds (Student t)."]
 
 
 def sizes(part: Part) -> Made:

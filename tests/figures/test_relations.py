@@ -5,7 +5,10 @@ import pandas as pd
 import pytest
 from frames import frame, run
 
+from clhyper.figures.curves import loss_against
 from clhyper.figures.relations import correlations, crossing, overtakings, widenings
+from clhyper.figures.study_figures import Part
+from clhyper.figures.study_tables import correlation
 
 
 def streams(lost, seeds=2):
@@ -75,6 +78,40 @@ def test_r_within_each_data_set_stands_beside_that_over_all():
     (found,) = correlations(runs, "similarity", "acc", 1)
     assert found.r < -0.7
     assert found.within == {"glyphs": (pytest.approx(1), 3), "photos": (pytest.approx(1), 3)}
+
+
+def of_two_data_sets(first, second):
+    parts = [streams(first), streams(second)]
+    for part, name in zip(parts, ("cifar10", "digits"), strict=True):
+        part[["benchmark", "data", "study_stream"]] = [f"split-{name}", name, name]
+    parts[1]["similarity"] += 0.5
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_in_the_figure_each_data_set_has_its_marker_and_a_line_where_it_has_three_points():
+    runs = of_two_data_sets([0.03, 0.02, 0.01], [0.02, 0.25])
+    (found,) = correlations(runs, "similarity", "acc", 1)
+    figure = loss_against([found], "similarity", "acc", 1)
+    (axes,) = figure.axes
+    points = {line.get_marker(): np.column_stack(line.get_data()) for line in axes.lines if line.get_marker() in "os"}
+    assert points["o"].tolist() == pytest.approx(np.array([(0.1, 3), (0.2, 2), (0.3, 1)]))
+    assert points["s"].tolist() == pytest.approx(np.array([(0.6, 2), (0.7, 25)]))
+    (fitted,) = [line for line in axes.lines if line.get_marker() == "None" and np.ptp(line.get_xdata()) != 1]
+    assert np.column_stack(fitted.get_data()).tolist() == pytest.approx(np.array([(0.1, 3), (0.3, 1)]))
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["k=2", "cifar10", "digits"]
+
+
+def test_a_study_s_page_has_each_stream_s_similarity_and_losses_in_numbers(tmp_path):
+    show = {"kind": "correlation", "x": "similarity", "measure": "acc", "depth": 1}
+    runs = of_two_data_sets([0.03, 0.02, 0.01], [0.02, 0.25, 0.3])
+    lines, _ = correlation(Part(show, "correlation", runs, pd.DataFrame(), tmp_path, "clhyper study similarity"))
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith(("| cif", "| dig"))]
+    assert [(row[0], row[2]) for row in rows] == [
+        *(("cifar10", value) for value in ("0.10", "0.20", "0.30")),
+        *(("digits", value) for value in ("0.60", "0.70", "0.80")),
+    ]
+    assert [row[3].partition(" ")[0] for row in rows] == ["+3.0", "+2.0", "+1.0", "+2.0", "+25.0", "+30.0"]
+    assert [("split-cifar10" in row[1], "alike=" in row[1]) for row in rows] == [(True, True)] * 3 + [(False, True)] * 3
 
 
 @pytest.mark.parametrize(("level", "at"), [(0.5, 1.0), (0.55, 1.5), (0.7, 3.0), (0.95, None), (0.8, 4.0)])
