@@ -5,7 +5,8 @@ import pytest
 def one_thread():
     """Small networks on several threads wait for each other: on a busy machine twenty times as long.
 
-    Before each test, since a command that runs in this process sets as many threads as there are cores.
+    Before each test, since a command that runs in this process sets as many threads as there are cores; and after
+    each, since fixtures of a module or of the session, which train too, begin before this one does for the next test.
     """
     import torch
 

@@ -47,6 +47,9 @@ def test_images_of_an_experience_are_limited_class_by_class_for_training_and_for
     stream = SplitDigits(images_each=20, test_images_each=10)
     assert {tuple(e.images.labels.bincount().tolist()) for e in stream.train_stream} == {(10, 10)}
     assert {tuple(e.images.labels.bincount().tolist()) for e in stream.test_stream} == {(5, 5)}
+    held_out = SplitDigits(validation=0.5, test_images_each=10)
+    assert {tuple(e.images.labels.bincount().tolist()) for e in held_out.eval_stream} == {(5, 5)}
+    assert all(len(e.images) > 60 for e in held_out.train_stream)
     whole = SplitDigits(images_each=20)
     assert all(len(e.images) > 60 for e in whole.test_stream)
 
@@ -58,8 +61,8 @@ def test_images_of_an_experience_are_limited_class_by_class_for_training_and_for
         ({"classes_each": 11}, "classes_each 11: split-digits has 10 classes to deal"),
         ({"classes_each": 11, "variant": "rotated"}, "classes_each 11: split-digits has 10 classes to deal"),
         ({"classes_each": 0}, "classes_each 0: at least 1"),
-        ({"images_each": 0}, "images_each 0: at least 1"),
-        ({"test_images_each": 0}, "images_each 0: at least 1"),
+        ({"images_each": 0}, "^images_each 0: at least 1"),
+        ({"test_images_each": 0}, "^test_images_each 0: at least 1"),
     ],
 )
 def test_an_option_that_does_not_fit_is_refused_in_one_sentence(options, sentence):
