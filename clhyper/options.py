@@ -91,7 +91,8 @@ class StreamOptions:
     images_each: int | None = None
     """training images of each experience at most, as many of one class as of another; without it, all"""
     test_images_each: int | None = None
-    """test images of each experience at most, as many of one class as of another; without it, all"""
+    """test images of each experience at most, as many of one class as of another; with --validation, held-out images,
+    which runs are then evaluated on; without it, all"""
     backbone: str = "slim-resnet18"
     """network that every strategy trains; `clhyper list` has the names"""
 
