@@ -16,11 +16,6 @@ ROWS_AT_ONCE = {"cpu": 2**10}
 on a CPU (ours)"""
 
 
-def rows_at_once(device: torch.device) -> int:
-    """Tasks times rows in a pass on a device."""
-    return ROWS_AT_ONCE.get(device.type, 2**13)
-
-
 class _RunningNorm(nn.modules.batchnorm._BatchNorm):
     """Batch norm in evaluation as one product and one sum, of x (rows, channels, ...).
 
@@ -51,7 +46,7 @@ def together(network: nn.Module, tensors: Sequence[dict[str, Tensor]]) -> Callab
     stacked = _stacked(tensors)
 
     def outputs(x: Tensor) -> Tensor:
-        at_once = max(1, rows_at_once(x.device) // len(x))
+        at_once = max(1, ROWS_AT_ONCE.get(x.device.type, 2**13) // len(x))
         x = x.contiguous()  # in the channels-last format vmap would pool globally one by one
         parts = zip(*(part.split(at_once) for part in stacked.values()), strict=True)
         apply = vmap(lambda own: functional_call(network, own, (x,)))

@@ -8,12 +8,15 @@ import torch
 from torch import Tensor
 
 from clhyper.backbones.model import SplitModel, classes_by_task
-from clhyper.backbones.together import or_alone, rows_at_once
+from clhyper.backbones.together import or_alone
 from clhyper.engine.hooks import looks_at_evaluation
 from clhyper.threads import turns
 
 if TYPE_CHECKING:
     from clhyper.engine.strategy import Strategy
+
+ROWS_AT_ONCE = {"cpu": 2**9}
+"""rows of all experiences in a pass, elsewhere 2^13: more, a CPU's caches don't hold between layers (ours)"""
 
 
 class Ahead:
@@ -51,7 +54,7 @@ class Ahead:
     def _predict_next(self, first: Any) -> None:
         """The experience and those after it, as many as a pass has room for."""
         place = next(place for place, experience in enumerate(self._waiting) if experience is first)
-        room, longest = rows_at_once(self.strategy.device), 0
+        room, longest = ROWS_AT_ONCE.get(self.strategy.device.type, 2**13), 0
         chosen: list[Any] = []
         for experience in self._waiting[place:]:
             longest = max(longest, len(experience.images))  # all are padded to it
@@ -82,6 +85,9 @@ class EvaluatesAhead:
     plugins with a method `predicted` are told of each in its turn.
     """
 
+    model: Any
+    is_training: bool
+    adapted_dataset: Any
     experience: Any
     dataloader: Any
     supply: Any
@@ -116,6 +122,15 @@ class EvaluatesAhead:
         predictions, labels = self._ahead.predictions(self.experience), self.experience.images.labels
         for plugin in self.plugins_with("predicted"):
             plugin.predicted(self, predictions, labels)
+
+    def _load_train_state(self, prev_state: dict[str, Any]) -> None:
+        """As Avalanche's, but for modules that are in their mode already: each call of `train` visits all below it."""
+        self.experience, self.is_training = prev_state["experience"], prev_state["is_training"]
+        self.adapted_dataset, self.dataloader = prev_state["adapted_dataset"], prev_state["dataloader"]
+        modes = prev_state["model_training_mode"]
+        for name, layer in self.model.named_modules():
+            if layer.training != (mode := modes.get(name, True)):
+                layer.train(mode)
 
     def _eval_cleanup(self) -> None:
         self._ahead = None

@@ -166,7 +166,8 @@ class Strategy(Telling, EvaluatesAhead, SupervisedTemplate):
     def eval(self, experiences: Any, **kwargs: Any) -> Any:
         """Evaluates on the experiences whose classes have outputs; the others are left out."""
         wanted = experiences if isinstance(experiences, Iterable) else [experiences]
-        self.model.to(self.device)
+        if not self.is_training:  # else it is there, and visiting every tensor takes a while
+            self.model.to(self.device)
         known = [experience for experience in wanted if self.model.knows(experience)]
         with turns.working():
             return super().eval(known, **kwargs)

@@ -145,3 +145,13 @@ def test_larger_experiences_and_those_of_several_tasks_go_batch_by_batch(monkeyp
     strategy = Joint(joined.backbone(), epochs=1, plugins=[matrix])
     strategy.train(list(joined.train_stream), eval_streams=[])
     assert None not in matrix.matrix[-1]
+
+
+def test_modules_are_in_the_modes_again_that_they_were_in_before_an_evaluation():
+    strategy, _ = learned(Separate, freeze_depth=1)
+    model = strategy.model.train()
+    model.backs["1"].eval()
+    before = {name: module.training for name, module in model.named_modules()}
+    strategy.eval(digits(class_order=(3, 5, 8)).eval_stream)
+    assert {name: module.training for name, module in model.named_modules()} == before
+    assert len(set(before.values())) == 2
