@@ -2,14 +2,12 @@
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn import functional as F
-
-Found = TypeVar("Found")
 
 ROWS_AT_ONCE = {"cpu": 2**10}
 """tasks times rows in a pass, elsewhere 2^13: it bounds the memory of what lies between layers, and more is no faster
@@ -64,7 +62,7 @@ def side_by_side(network: nn.Module, tensors: Sequence[dict[str, Tensor]], x: Se
     return [its[: len(rows)] for its, rows in zip(outputs, x, strict=True)]
 
 
-def or_alone(at_once: Callable[[], Found], alone: Callable[[], Found], tell: Callable[[str], None]) -> Found:
+def or_alone(at_once: Callable[[], Any], alone: Callable[[], Any], tell: Callable[[str], None]) -> Any:
     """What `at_once` gives; where PyTorch can't do that on a device, what `alone` gives, and `tell` is told."""
     try:
         return at_once()
