@@ -126,7 +126,14 @@ def run_to_end(words: list[str], log: Path) -> tuple[int, str]:
 def workers(but: Any = None) -> list[psutil.Process]:
     """Living processes forked from the server, without the process `but`."""
     forked = psutil.Process(forkserver._forkserver._forkserver_pid).children(recursive=True)
-    return [p for p in forked if p.is_running() and p.status() != "zombie" and (but is None or p.pid != but.pid)]
+    return [p for p in forked if (but is None or p.pid != but.pid) and _is_alive(p)]
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # it ended between the two questions
+        return False
 
 
 def wait_until(condition: Any, what: str, seconds: float = 60) -> None:
