@@ -2,13 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-all check docs format clean
+.PHONY: demo test test-slow test-all check docs format clean
 
 demo: .venv/ready
 	$(BIN)/clhyper demo
 
 test: .venv/ready
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-slow: .venv/ready
+	$(BIN)/python -m pytest -m "(slow or cluster or browser) and not gpu" -n 2 --dist loadfile
 
 test-all: .venv/ready
 	$(BIN)/python -m pytest -m "" -n 2 --dist loadfile

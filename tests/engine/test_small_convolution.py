@@ -45,6 +45,7 @@ def check(shape, device):
     return [((one - other).norm() / other.norm()).item() for one, other in zip(made, wanted, strict=True)]
 
 
+@pytest.mark.slow  # Triton's interpreter is
 @pytest.mark.skipif(not small_convolution.has_triton(), reason="no Triton")
 def test_kernels_compute_a_convolution_and_its_gradients_whatever_its_sides_and_channels():
     here = Path(__file__)

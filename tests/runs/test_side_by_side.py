@@ -145,7 +145,8 @@ def _hears_ctrl_c(words: list[str], log: Path) -> None:
     command(words, log)
 
 
-@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGKILL])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_sweep_takes_its_threads_along_and_goes_on(number, archive, uninterrupted, tmp_path):
     strategies = ["partial-hypernetwork", "naive", "ewc", "latent-replay"]
     results = tmp_path / "r"

@@ -124,6 +124,7 @@ def test_a_run_without_memory_beside_others_gives_the_numbers_that_it_gives_with
     assert found[configs[0].name] == expected[configs[0].name]
 
 
+@pytest.mark.slow
 def test_a_run_that_is_out_of_memory_alone_too_is_failed_and_the_others_complete(spoilt, archive, tmp_path):
     configs = [*small_plan(archive, ["naive", "ewc"]), spoilt("memory", times=99)]
     outcomes = execute(configs, tmp_path / "r", runs_per_device=3)
@@ -138,7 +139,13 @@ def test_a_run_that_is_out_of_memory_alone_too_is_failed_and_the_others_complete
 # Other errors
 
 
-@pytest.mark.parametrize(("by", "reason"), [("error", "ZeroDivisionError: no way"), ("exit", "SystemExit: enough")])
+@pytest.mark.parametrize(
+    ("by", "reason"),
+    [
+        ("error", "ZeroDivisionError: no way"),
+        pytest.param("exit", "SystemExit: enough", marks=pytest.mark.slow),
+    ],
+)
 def test_an_error_in_one_run_fails_that_run_only(by, reason, spoilt, archive, uninterrupted, tmp_path):
     others = small_plan(archive, ["naive", "ewc"])
     outcomes = execute([spoilt(by), *others], tmp_path / "r", runs_per_device=3)

@@ -22,7 +22,7 @@ def double_precision():
 
 
 @pytest.mark.usefixtures("double_precision")
-@pytest.mark.parametrize("depth", [2, 4, pytest.param(0, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("depth", [4, *(pytest.param(depth, marks=pytest.mark.slow) for depth in (0, 2))])
 def test_the_published_way_and_ours_compute_the_same_loss_drift_and_gradients(depth):
     ways = make_ways(Options(depth=depth, earlier_tasks=3, batch_size=4))
     assert ways["ours"].drift() > 0
@@ -45,6 +45,7 @@ def test_a_wrong_drift_is_noticed(monkeypatch):
     assert max(differences(ways).values()) > LARGEST_DIFFERENCE
 
 
+@pytest.mark.slow
 def test_every_way_is_timed():
     options = Options(earlier_tasks=3, batch_size=4, steps=1)
     assert all(min(milliseconds) > 0 for milliseconds in time_steps(make_ways(options), options).values())
