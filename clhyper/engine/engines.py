@@ -90,9 +90,10 @@ class Engine:
             program = self._program
             if program is not None and program.fingerprint == dry.fingerprint and program.movable and dry.movable:
                 program.begin(dry)
-                return
-            self.close()
-            self._program = self._new_program(dry)
+            else:
+                self.close()
+                self._program = self._new_program(dry)
+            dry.settle()
 
     def _new_program(self, dry: DryStep) -> GraphProgram | CompiledProgram | None:
         if dry.needs_host and self.device.type == "cuda":

@@ -36,6 +36,7 @@ class DryStep:
     Attributes:
         inputs: The block's tensors by name, copied.
         outside: Other tensors that steps read or change, see `Recorder`.
+        undo: Puts them back to where they were, until `settle`.
         fingerprint: Of the program; see `Recorder`.
         needs_host: Why steps can't be captured; see `Recorder`.
         macs: Multiply-accumulates of preparing the block, and of a step.
@@ -58,6 +59,10 @@ class DryStep:
         self.needs_host = recorder.needs_host
         self.undo()
         forget(self.strategy)
+
+    def settle(self) -> None:
+        """Gives up what `undo` needs, a copy of all that a step changes."""
+        del self.undo
 
     def block(self, count: int) -> Block:
         """The first `count` steps of the block, in the memory of `inputs`."""
@@ -88,15 +93,11 @@ class GraphProgram:
     """
 
     def __init__(self, dry: DryStep, compiled: bool) -> None:
-        self.first = dry
         self.fingerprint, self.movable = dry.fingerprint, dry.movable
-        self.slots: list[Tensor] = []
+        self.inputs, self.slots = dry.inputs, [tensor.detach() for tensor in dry.outside]
         self.dry = dry
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
-        self.compiled: Compiled | None = None
-        self.begin(dry)
-        if compiled:
-            self.compiled = compile_steps(dry)
+        self.compiled: Compiled | None = compile_steps(dry) if compiled else None
 
     def begin(self, dry: DryStep) -> None:
         """Moves what an experience with this program has outside to where the graphs expect it.
@@ -105,9 +106,7 @@ class GraphProgram:
         runs share.
         """
         before, self.dry = self.dry, dry
-        if not self.slots:
-            self.slots = [tensor.detach() for tensor in dry.outside]
-            return
+        dry.inputs = self.inputs
         places = zip(self.slots, before.outside, dry.outside, strict=True)
         changed = [(slot, old, new) for slot, old, new in places if slot.data_ptr() != new.data_ptr()]
         with torch.no_grad():
@@ -120,14 +119,14 @@ class GraphProgram:
 
     def end(self) -> None:
         """Ends an experience; what it has outside stays where it is until another needs the place."""
-        if self.first.inputs["y"].is_cuda:
+        if self.inputs["y"].is_cuda:
             torch.cuda.current_stream().synchronize()
         forget(self.dry.strategy)
 
     def run(self, block: Block) -> None:
         """Takes the block's steps."""
         for name, tensor in block.tensors().items():
-            self.first.inputs[name][: len(tensor)].copy_(tensor)
+            self.inputs[name][: len(tensor)].copy_(tensor)
         if block.steps not in self._graphs:
             with self.dry.strategy.apart("compilation"):
                 self._graphs[block.steps] = self._capture(block.steps)
@@ -147,7 +146,7 @@ class GraphProgram:
         return graph
 
     def _execute(self, count: int) -> None:
-        block = self.first.block(count)
+        block = self.dry.block(count)
         if self.compiled is not None:
             self.compiled.execute(block, self.slots, self.dry.steps)
             return

@@ -1,6 +1,8 @@
 """Every strategy under every engine: the same numbers, and Avalanche's shape kept."""
 
+import gc
 import warnings
+import weakref
 
 import pytest
 import torch
@@ -320,7 +322,9 @@ def dry_steps(learner, **options):
     strategy = make(learner, stream=stream(), plugins=[AtFirstSteps(found.append)], **options)
     for experience in list(stream().train_stream)[:3]:
         strategy.train(experience, eval_streams=[])
-    return found[1:]
+    one, other = found[1:]
+    found.clear()
+    return one, other
 
 
 def test_tensors_that_move_to_a_program_keep_their_numbers_and_shared_ones_stay():
@@ -364,3 +368,17 @@ def test_a_learning_rate_that_a_plugin_sets_between_epochs_reaches_a_compiled_st
     assert strategy.engine.name == "compiled"
     for name, tensor in strategy.model.named_parameters():
         assert torch.equal(tensor, moved[0][name])
+
+
+def test_a_program_holds_nothing_of_the_experience_that_it_was_made_in():
+    one, other = dry_steps("separate")
+    program = GraphProgram(one, compiled=False)
+    made_in, copies = weakref.ref(one), weakref.ref(one.undo.__self__)
+    one.settle()
+    gc.collect()
+    assert copies() is None
+    program.end()
+    program.begin(other)
+    del one
+    gc.collect()
+    assert made_in() is None
