@@ -4,6 +4,7 @@ from pathlib import Path
 
 from clhyper.cli.common import cores, jobs_and_threads, run_flags
 from clhyper.cli.flags import Flag, parse
+from clhyper.runs.executors import LocalExecutor
 from clhyper.runs.sweep import plan
 
 _FOLDER = Path("results/runs/demo")
@@ -27,7 +28,7 @@ def main(arguments: list[str]) -> int:
     ]
     folder = values["results"]
     jobs, _ = jobs_and_threads(values["jobs"], None, "cpu")
-    code = execute_and_show(configs, folder, jobs, values["quiet"])
+    code = execute_and_show(configs, folder, LocalExecutor(jobs), values["quiet"])
     if not values["quiet"]:
         table([str(folder)])
     for path in draw(folder, folder / "figures", "train_macs"):

@@ -21,6 +21,7 @@ from clhyper.cli.list import listed_studies
 from clhyper.cli.sweep import RUNS_PER_DEVICE, at_once, execute_and_show
 from clhyper.errors import UserError, require
 from clhyper.registry import studies
+from clhyper.runs.executors import LocalExecutor
 from clhyper.runs.study import Study, expand, read_study
 
 OUTPUT = Path("results")
@@ -125,7 +126,7 @@ def main(arguments: list[str]) -> int:
 
         failed = train_fronts(fronts, values["results"], values["threads"] or cores(), values["quiet"])
         able = without_failed(planned, failed, values["results"])
-        code = execute_and_show(able, values["results"], jobs, values["quiet"], lanes) if able else 0
+        code = execute_and_show(able, values["results"], LocalExecutor(jobs, lanes), values["quiet"]) if able else 0
         code = 1 if failed else code
         shown = _command(name, values, [*given, *training], paths)
         pack(planned, values["results"], output / ARCHIVE, shown, paths)

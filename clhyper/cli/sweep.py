@@ -9,6 +9,7 @@ from clhyper.cli.run import config_path
 from clhyper.errors import UserError, require, unknown
 from clhyper.registry import find, option_defaults
 from clhyper.runs.config import RunConfig, read_toml, typed_options
+from clhyper.runs.executors import Executor, LocalExecutor
 from clhyper.runs.sweep import parse_numbers, parse_seeds, plan
 
 _HELP = """usage: clhyper sweep BENCHMARK STRATEGY... [options]
@@ -92,7 +93,7 @@ def main(arguments: list[str]) -> int:
         print("\n".join(config.name for config in configs))
         print(f"{len(configs)} runs, {at_once(jobs, lanes)}, {threads} CPU threads each, on {device}")
         return 0
-    return execute_and_show(configs, values["results"], jobs, values["quiet"], lanes)
+    return execute_and_show(configs, values["results"], LocalExecutor(jobs, lanes), values["quiet"])
 
 
 def at_once(jobs: int, lanes: RunsPerDevice) -> str:
@@ -102,14 +103,13 @@ def at_once(jobs: int, lanes: RunsPerDevice) -> str:
     return f"{jobs * lanes if 1 in (jobs, lanes) else f'{jobs} x {lanes}'} at once"
 
 
-def execute_and_show(configs: list[RunConfig], results: Path, jobs: int, quiet: bool, lanes: RunsPerDevice = 1) -> int:
+def execute_and_show(configs: list[RunConfig], results: Path, executor: Executor, quiet: bool) -> int:
     """Runs a plan under a display; returns the exit code."""
     from clhyper.cli.display import Display
-    from clhyper.runs.local import execute
 
     check_results(results)
     with Display(len(configs), quiet, among=configs) as display:
-        outcomes = execute(configs, results, jobs, display.update, lanes)
+        outcomes = executor.execute(configs, results, display.update)
     failed = [outcome for outcome in outcomes.values() if outcome.status == "failed"]
     busy = [outcome for outcome in outcomes.values() if outcome.status == "busy"]
     if failed and all(outcome.misuse for outcome in failed) and len(failed) == len(configs):

@@ -7,8 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -19,18 +18,17 @@ from clhyper.runs.config import RunConfig
 from clhyper.runs.files import read_object
 from clhyper.runs.folder import RESULT, RunFolder
 from clhyper.runs.fronts import located
-from clhyper.runs.outcome import Note, Outcome, Progress
-from clhyper.runs.worker import ASK, die_with_parent, side_by_side
+from clhyper.runs.outcome import Note, Outcome, Progress, Report
+from clhyper.runs.waiting import Waiting
+from clhyper.runs.worker import ASK, Stop, die_with_parent, side_by_side
 from clhyper.runs.worker import alone as run_alone
 
 _PRELOADED = ["clhyper.runs.run", "clhyper.runs.worker"]
 _SECONDS_TO_END = 60.0
 
-Report = Callable[[RunConfig, Progress | Outcome | Note], None]
-
 
 def execute(
-    configs: Sequence[RunConfig],
+    configs: Iterable[RunConfig],
     results: Path,
     jobs: int = 1,
     report: Report = lambda config, message: None,
@@ -48,8 +46,10 @@ def execute(
     next start. What plugins draw from global random states repeats only with one run per device.
 
     Args:
+        configs: If it has no length, the next one is drawn when there is room for it, and only the runs themselves find
+            bad input.
         jobs: Processes at once for each device that the configurations name.
-        report: Told of (configuration, `Progress` or `Note`) as it comes and (configuration, `Outcome`) at the end.
+        report: Told of each run; may stop it.
 
     Raises:
         UserError: bad input in any of the runs, found before the first one starts.
@@ -63,19 +63,23 @@ def execute(
     context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     if "forkserver" in methods:
         _start_server(context)
-    _check([located(config, results) for config in configs], context)
-    lanes = 1 if len(configs) < 2 else None if runs_per_device == "auto" else runs_per_device
+    configs = list(configs) if isinstance(configs, Sized) else configs
+    if isinstance(configs, list):
+        _check([located(config, results) for config in configs], context)
+    alone = isinstance(configs, list) and len(configs) < 2
+    lanes = 1 if alone else None if runs_per_device == "auto" else runs_per_device
     return _Sweep(configs, results, jobs, report, lanes, context).run()
 
 
 @dataclass
 class _Worker:
-    """A process, its device, the runs under way in it, and whether it has one run only."""
+    """A process, its device, the runs under way in it, those of them that are to stop, and whether it has one only."""
 
     process: Any
     device: str
     alone: bool
     running: dict[str, RunConfig] = field(default_factory=dict)
+    stopping: set[str] = field(default_factory=set)
 
 
 class _Sweep:
@@ -83,7 +87,7 @@ class _Sweep:
 
     def __init__(
         self,
-        configs: Sequence[RunConfig],
+        configs: Iterable[RunConfig],
         results: Path,
         jobs: int,
         report: Report,
@@ -91,16 +95,14 @@ class _Sweep:
         context: Any,
     ) -> None:
         self.results, self.jobs, self.report, self.lanes, self.context = results, jobs, report, lanes, context
-        self.waiting = deque(configs)
-        self.suspects: deque[RunConfig] = deque()
-        """Runs that were in a process when it died, to be run alone."""
+        self.waiting, self.suspects = Waiting(configs), Waiting([])
+        """The suspects were in a process when it died, and are to be run alone."""
         self.workers: dict[Connection, _Worker] = {}
         self.outcomes: dict[str, Outcome] = {}
 
     def run(self) -> dict[str, Outcome]:
         try:
-            while self.waiting or self.suspects or self.workers:
-                self._start_workers()
+            while self._start_workers():
                 for ready in wait(list(self.workers)):
                     assert isinstance(ready, Connection)
                     self._hear(ready)
@@ -115,14 +117,17 @@ class _Sweep:
                     process.join()
         return self.outcomes
 
-    def _start_workers(self) -> None:
-        for device in {config.device: None for config in (*self.suspects, *self.waiting)}:
-            while sum(worker.device == device for worker in self.workers.values()) < self.jobs:
-                suspect = _take(self.suspects, device)
-                config = suspect or _take(self.waiting, device)
-                if config is None:
-                    break
-                self._start(config, alone=suspect is not None or self.lanes == 1)
+    def _start_workers(self) -> bool:
+        """Whether any are at work."""
+        while True:
+            suspect = self.suspects.take(self._has_room)
+            config = suspect or self.waiting.take(self._has_room)
+            if config is None:
+                return bool(self.workers)
+            self._start(config, alone=suspect is not None or self.lanes == 1)
+
+    def _has_room(self, device: str) -> bool:
+        return sum(worker.device == device for worker in self.workers.values()) < self.jobs
 
     def _start(self, config: RunConfig, alone: bool) -> None:
         here, there = self.context.Pipe()
@@ -143,17 +148,31 @@ class _Sweep:
             self._gone(ready)
             return
         if message is ASK:
-            following = _take(self.waiting, worker.device)
+            following = self.waiting.take(lambda device: device == worker.device)
             if following is not None:
                 worker.running[following.name] = following
             with contextlib.suppress(OSError):  # it is dead, which is heard of next
                 ready.send(following)
             return
         config, said = message
-        self.report(config, said)
+        if isinstance(said, Progress):
+            self._advance(ready, worker, config, said)
+            return
+        worker.stopping.discard(config.name)
         if isinstance(said, Outcome):
             self.outcomes[config.name] = said
-            del worker.running[config.name]
+            worker.running.pop(config.name, None)
+        self.report(config, said)
+
+    def _advance(self, ready: Connection, worker: _Worker, config: RunConfig, progress: Progress) -> None:
+        if config.name in worker.stopping or not self.report(config, progress):
+            return
+        worker.stopping.add(config.name)
+        if worker.alone:
+            worker.process.terminate()
+            return
+        with contextlib.suppress(OSError):
+            ready.send(Stop(config.name))
 
     def _gone(self, ready: Connection) -> None:
         worker = self.workers.pop(ready)
@@ -165,8 +184,10 @@ class _Sweep:
             if folder.complete:  # it died between its last write and telling of it
                 metrics = read_object(folder.path / RESULT)["metrics"]
                 outcome = Outcome("complete", folder.path, metrics=metrics)
+            elif config.name in worker.stopping:
+                outcome = Outcome("stopped", folder.path)
             elif not worker.alone:
-                self.suspects.append(config)
+                self.suspects.add(config)
                 self.report(config, Note(f"{ended}; it goes on alone from its last finished experience"))
                 continue
             else:
@@ -175,14 +196,6 @@ class _Sweep:
                 outcome = Outcome("failed", folder.path, reason)
             self.outcomes[config.name] = outcome
             self.report(config, outcome)
-
-
-def _take(runs: deque[RunConfig], device: str) -> RunConfig | None:
-    """The next run of a device, which is taken out."""
-    config = next((config for config in runs if config.device == device), None)
-    if config is not None:
-        runs.remove(config)
-    return config
 
 
 def _ended(exitcode: int | None) -> str:

@@ -1,10 +1,14 @@
 """What a run tells of itself while it goes on, and how it ended. Imports nothing heavy."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-Status = Literal["complete", "skipped", "failed", "busy"]
+if TYPE_CHECKING:
+    from clhyper.runs.config import RunConfig
+
+Status = Literal["complete", "skipped", "failed", "busy", "stopped"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,8 @@ class Note:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: newly complete, skipped since it was, failed with a reason, or busy in another process.
+    """How a run ended: newly complete, skipped since it was, failed with a reason, busy in another process, or stopped
+    since `Report` asked for it.
 
     `misuse`: the reason is bad input, the user's to mend. `out_of_memory`: with more of it, the run would go on.
     """
@@ -42,3 +47,13 @@ class Outcome:
     misuse: bool = False
     out_of_memory: bool = False
     metrics: dict[str, float | None] = field(default_factory=dict)
+
+
+Message = Progress | Note | Outcome
+Report = Callable[["RunConfig", Message], bool | None]
+"""Told of each run's `Progress` and `Note` as they come and of its `Outcome` at the end. True in answer to a `Progress`
+stops the run: what it finished is kept, and it goes on from there when it is executed again."""
+
+
+class Stopped(BaseException):
+    """Raised in a run that is to stop."""

@@ -11,6 +11,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from clhyper.runs.config import RunConfig
 from clhyper.runs.files import wait_for_writing
 from clhyper.runs.folder import FAILURE, BusyError, RunFolder
 from clhyper.runs.lanes import Lane, Seen, Throughput, decide
-from clhyper.runs.outcome import Note, Outcome, Progress
+from clhyper.runs.outcome import Message, Note, Outcome, Stopped
 from clhyper.threads import process, turns
 
 _POISONED = "CUDA error"
@@ -30,9 +31,15 @@ _POISONED = "CUDA error"
 _LOOKS = 0.25
 """Seconds between looks at the throughput."""
 
-Message = Progress | Outcome | Note
 ASK = None
 """What a worker sends to be given one more run; it gets a configuration, or None if none is left."""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """What a worker is sent that is to stop one of its runs."""
+
+    name: str
 
 
 def alone(config: RunConfig, results: Path, connection: Connection, processes: int) -> None:
@@ -85,6 +92,8 @@ def _attempt(config: RunConfig, results: Path, tell: Callable[[Message], None], 
         return run(config, results, tell, **how)
     except BusyError:
         return Outcome("busy", folder.path, "another process is at work on it")
+    except Stopped:
+        return Outcome("stopped", folder.path)
     except (Exception, SystemExit) as error:  # a thread that exits would say nothing
         misuse = isinstance(error, UserError)
         reason = str(error) if misuse else f"{type(error).__name__}: {error}".partition("\n")[0]
@@ -104,6 +113,8 @@ class _SideBySide:
         self.device = first.device
         self.waiting = deque([first])
         self.more = True
+        self.given: queue.SimpleQueue[RunConfig | None] = queue.SimpleQueue()
+        self.stopping: set[str] = set()
         self.running: dict[int, tuple[RunConfig, Lane, threading.Thread]] = {}
         self.ended: queue.SimpleQueue[tuple[int, Outcome]] = queue.SimpleQueue()
         self.sending = threading.Lock()
@@ -115,6 +126,7 @@ class _SideBySide:
 
     def serve(self) -> None:
         """Returns when no run is left."""
+        threading.Thread(target=self._listen, daemon=True).start()
         while True:
             while len(self.running) < self.limit and (config := self._next()) is not None:
                 if not self._fits(config):
@@ -135,12 +147,24 @@ class _SideBySide:
             try:
                 with self.sending:
                     self.connection.send(ASK)
-                config = self.connection.recv()
-            except (EOFError, OSError):  # the parent is gone
+            except OSError:  # the parent is gone
                 os._exit(1)
+            config = self.given.get()
             self.more = config is not None
             return config
         return None
+
+    def _listen(self) -> None:
+        """The life of the thread that hears the parent."""
+        while True:
+            try:
+                heard = self.connection.recv()
+            except (EOFError, OSError):  # the parent is gone
+                os._exit(1)
+            if isinstance(heard, Stop):
+                self.stopping.add(heard.name)
+            else:
+                self.given.put(heard)
 
     def _fits(self, config: RunConfig) -> bool:
         """Whether a run may begin beside the others: a process has one number of CPU threads, which decides numbers."""
@@ -151,6 +175,7 @@ class _SideBySide:
     def _start(self, config: RunConfig) -> None:
         with contextlib.suppress(Exception), process:  # the run itself will say why; imports may parse
             find("benchmark", config.benchmark).load(), find("strategy", config.strategy).load()
+        self.stopping.discard(config.name)
         slot = next(number for number in itertools.count() if number not in self.running)
         lane = Lane()
         thread = threading.Thread(target=self._work, args=(slot, config, lane), name=config.name, daemon=True)
@@ -164,7 +189,12 @@ class _SideBySide:
 
     def _work(self, slot: int, config: RunConfig, lane: Lane) -> None:
         """The life of one thread."""
-        tell = functools.partial(_send, self.connection, self.sending, config)
+
+        def tell(message: Message) -> None:
+            if config.name in self.stopping:
+                raise Stopped
+            _send(self.connection, self.sending, config, message)
+
         how = {
             "runs_at_once": self.processes,
             "lanes": lane.most,
