@@ -88,6 +88,8 @@ class StreamOptions:
     alike: float | None = None
     """how alike experiences are, from 0 (as different as can be found) to 1 (as alike as can be found): which classes
     come together is chosen by the similarity of their training images, instead of by --class-order"""
+    first: int | None = None
+    """experiences that are used, from the first, dealt as without it; the rest are left out; without it, all"""
     images_each: int | None = None
     """training images of each experience at most, as many of one class as of another; without it, all"""
     test_images_each: int | None = None
@@ -108,7 +110,7 @@ class StreamOptions:
         require(0 < self.max_angle <= 360, f"max_angle {self.max_angle}: more than 0 and at most 360 degrees")
         for name in self.corruptions:
             corruption_steps(name)
-        for name in ("classes_each", "images_each", "test_images_each"):
+        for name in ("classes_each", "first", "images_each", "test_images_each"):
             value = getattr(self, name)
             require(value is None or value >= 1, f"{name} {value}: at least 1")
         require(self.alike is None or 0 <= self.alike <= 1, f"alike {self.alike}: a share from 0 to 1")

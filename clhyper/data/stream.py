@@ -75,7 +75,8 @@ def split_stream(
     parts: classes that don't mix, such as those of one source; each is dealt, variant or not, to as many experiences.
 
     Raises:
-        UserError: more experiences than classes, a class order that isn't one, or an experience without images.
+        UserError: more experiences than classes, a class order that isn't one, an experience without images, or fewer
+            experiences than are asked for with `first`.
     """
     smallest = min(images.image_shape[1:])
     require(
@@ -85,6 +86,11 @@ def split_stream(
     groups = []
     for part in parts or [range(images.classes)]:
         groups += _groups(images, part, options, options.experiences // max(1, len(parts)), not parts, name)
+    require(
+        options.first is None or options.first <= len(groups),
+        f"first {options.first}: {name} has {len(groups)} experiences",
+    )
+    groups = groups[: options.first]
     training, held_out = np.arange(len(images.y_train)), np.arange(0)
     if options.validation:
         training, held_out = share_of_each_class(images.y_train, options.validation, "validation")

@@ -11,7 +11,7 @@ from typing import Any
 from clhyper.runs.config import RunConfig, options_class, other_than_default
 
 DEALING = (
-    *("experiences", "order_seed", "class_order", "classes_each", "alike"),
+    *("experiences", "order_seed", "class_order", "classes_each", "alike", "first"),
     *("task_labels", "variant", "max_angle"),
 )
 """Options of how a stream deals its classes, which say nothing where all of them are one experience."""

@@ -91,7 +91,7 @@ def pretrain(
 def single_experience(benchmark: str, classes: Sequence[int], options: Mapping[str, Any]) -> Any:
     """The stream with these classes, or all, in one experience; raises `UserError` for what there isn't."""
     try:
-        dealt = {**options, "experiences": 1, "class_order": tuple(classes), "classes_each": None}
+        dealt = {**options, "experiences": 1, "class_order": tuple(classes), "classes_each": None, "first": None}
         stream = find("benchmark", benchmark).load()(**dealt)
     except UserError as error:
         raise UserError(str(error).replace("class_order", "classes")) from None

@@ -188,6 +188,31 @@ def test_however_small_the_share_each_class_gives_an_image_and_keeps_one():
     assert [len(e.images) for e in most.train_stream] == [2] * 5
 
 
+# The first experiences only
+
+
+def test_the_first_experiences_of_a_stream_are_those_of_the_whole_stream():
+    options = {"order_seed": 3, "variant": "rotated", "classes_each": 2, "experiences": 7, "validation": 0.2}
+    whole, cut = SplitDigits(**options), SplitDigits(**options, first=3)
+    assert len(cut.train_stream) == len(cut.eval_stream) == len(cut.test_stream) == 3
+    assert relabelled(cut) == relabelled(whole)[:3]
+    for name in ("train_stream", "eval_stream"):
+        for theirs, ours in zip(getattr(whole, name), getattr(cut, name), strict=False):
+            assert np.array_equal(theirs.images.rows, ours.images.rows)
+            assert torch.equal(theirs.images.x(torch.arange(4)), ours.images.x(torch.arange(4)))
+
+
+def test_a_stream_without_task_labels_that_is_cut_has_outputs_for_what_is_left():
+    assert SplitDigits(task_labels=False, first=2).classes == 4
+
+
+def test_more_first_experiences_than_there_are_is_bad_input():
+    with pytest.raises(UserError, match="first 6: split-digits has 5 experiences"):
+        SplitDigits(first=6)
+    with pytest.raises(UserError, match="first 0: at least 1"):
+        SplitDigits(first=0)
+
+
 # Experiences together
 
 

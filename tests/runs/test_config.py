@@ -131,7 +131,7 @@ def test_every_option_decides_the_name():
     stream = {
         "experiences": 3, "order_seed": 3, "class_order": (1, 0), "image_size": 3, "validation": 0.3,
         "augmentation": "flip", "backbone": "mlp", "variant": "rotated", "corrupt": ("blur",), "classes_each": 3,
-        "images_each": 3, "test_images_each": 3, "alike": 0.3,
+        "images_each": 3, "test_images_each": 3, "alike": 0.3, "first": 3,
     }  # fmt: skip
     assert {*stream, "task_labels", "max_angle"} == set(base.benchmark_options)
     names |= {make_config("split-digits", "partial-hypernetwork", {k: v}, {}).name for k, v in stream.items()}
