@@ -1,0 +1,171 @@
+// Charts in the page's colours, drawn when their section comes into view.
+
+const sections = [];
+const CONFIG = {
+  responsive: true,
+  displaylogo: false,
+  modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
+  toImageButtonOptions: { format: "svg" },
+};
+const printing = window.matchMedia("print");
+
+/** Whether the page is dark now. */
+function isDark() {
+  return !printing.matches && !section.printing && theme() === "dark";
+}
+
+/** A colour of the page as Plotly takes it. */
+function ink(name) {
+  const probe = byId("title");
+  probe.style.color = `var(--${name})`;
+  const colour = getComputedStyle(probe).color;
+  probe.style.color = "";
+  return colour;
+}
+
+function lookOf(configuration) {
+  return report.series[configuration.series] ?? null;
+}
+
+function colourOf(configuration) {
+  return seriesColour(lookOf(configuration));
+}
+
+function seriesColour(look) {
+  return look ? look[isDark() ? "dark" : "light"] : ink("muted");
+}
+
+/** Draws a section of the page: once it is near the view, and again whenever what it shows has changed. */
+function section(id, draw) {
+  const one = { draw, element: byId(id), isStale: true, isNear: false };
+  sections.push(one);
+  new IntersectionObserver(
+    (entries) => {
+      one.isNear = entries.at(-1).isIntersecting;
+      drawStale(one);
+    },
+    { rootMargin: "400px" },
+  ).observe(one.element);
+}
+
+function drawStale(one) {
+  if (!one.isStale || !one.isNear || !window.Plotly) return;
+  one.isStale = false;
+  one.draw();
+}
+
+function refreshCharts() {
+  for (const one of sections) {
+    one.isStale = true;
+    drawStale(one);
+  }
+}
+
+/** Draws everything, in view or not, for paper. */
+function drawAll() {
+  for (const one of sections) {
+    one.isStale = false;
+    if (window.Plotly) one.draw();
+  }
+}
+
+/** A panel for each of `items` in an element; those that stay keep their charts. */
+function drawPanels(id, items, titleOf, drawPanel) {
+  const parent = byId(id);
+  const old = [...parent.children];
+  old.slice(items.length).forEach(removePanel);
+  items.forEach((item, place) => {
+    const panel = old[place] ?? newPanel(parent);
+    const title = titleOf(item);
+    panel.querySelector("h3").textContent = title;
+    panel.querySelector("h3").hidden = !title;
+    drawPanel(panel.querySelector(".chart"), item);
+  });
+  parent.classList.toggle("several", items.length > 1 && !parent.classList.contains("small"));
+}
+
+function newPanel(parent) {
+  const panel = make("div", { class: "panel" }, make("h3"), make("div", { class: "chart" }));
+  parent.append(panel);
+  return panel;
+}
+
+function removePanel(panel) {
+  window.Plotly.purge(panel.querySelector(".chart"));
+  panel.remove();
+}
+
+/** Draws or changes a chart. `words` say what it is to those who don't see it. */
+function chart(element, traces, layout, words) {
+  element.setAttribute("role", "img");
+  element.setAttribute("aria-label", words);
+  element.style.height = `${layout.height}px`;
+  window.Plotly.react(element, traces, { ...baseLayout(), ...layout }, CONFIG);
+}
+
+function baseLayout() {
+  const [text, line] = [ink("ink"), ink("line")];
+  return {
+    font: { family: getComputedStyle(document.body).fontFamily, size: 12.5, color: text },
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
+    colorway: [ink("muted")],
+    hoverlabel: { bgcolor: ink("raised"), bordercolor: line, font: { color: text }, align: "left", namelength: -1 },
+    hovermode: "closest",
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: ink("muted"), activecolor: ink("accent") },
+    dragmode: isNarrow() ? false : "zoom",
+  };
+}
+
+function isNarrow() {
+  return window.innerWidth < 640;
+}
+
+function axis(title, more = {}) {
+  return {
+    title: { text: title, standoff: 10 },
+    gridcolor: ink("grid"),
+    linecolor: ink("line"),
+    zerolinecolor: ink("line"),
+    automargin: true,
+    exponentformat: "SI",
+    minexponent: 4,
+    ...more,
+  };
+}
+
+/** Beside the chart, or below it where there is no room. */
+function legend(entries) {
+  const below = { orientation: "h", y: -0.22, yanchor: "top", x: 0, xanchor: "left" };
+  return {
+    showlegend: entries > 0,
+    legend: { ...(isNarrow() ? below : { x: 1.02, xanchor: "left", y: 1 }), bgcolor: "rgba(0,0,0,0)", itemwidth: 40 },
+    margin: { l: 60, r: 20, t: 12, b: 55 },
+  };
+}
+
+/** A measure in the numbers of an axis: percentages for fractions. */
+function onAxis(measure, value) {
+  return isKnown(value) ? value * (measure.kind === "fraction" ? 100 : 1) : null;
+}
+
+function axisTitle(measure) {
+  const long = measure.long.charAt(0).toUpperCase() + measure.long.slice(1);
+  const unit = { fraction: "%", seconds: "s", milliseconds: "ms", count: measure.unit }[measure.kind];
+  return plain(unit ? `${long} (${unit})` : long);
+}
+
+/** What the pointer tells of a configuration. */
+function hoverText(configuration, measures) {
+  const lines = measures.map((one) => {
+    const [value, spread] = [mean(configuration, one.name), interval(configuration, one.name)];
+    const rounded = one.kind === "fraction" ? `${valueText(one, value, spread)} %` : valueText(one, value);
+    return `${one.short}: ${rounded}  (${shortened(exactText(one, value), 24)})`;
+  });
+  const repeated = plural(configuration.seeds, "repetition");
+  return [`<b>${plain(shortened(configuration.label, 70))}</b>`, ...lines.map(plain), plain(repeated)].join("<br>");
+}
+
+function legendText(text) {
+  return plain(shortened(text, 46));
+}

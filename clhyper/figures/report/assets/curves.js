@@ -1,0 +1,139 @@
+// Over freeze depth, and over the stream or the epochs.
+
+function depthControls() {
+  const options = report.measures.map((one) => [one.name, one.long]);
+  const take = (value) => {
+    state.depth = value;
+    drawDepth();
+  };
+  byId("depth-controls").replaceChildren(select("depth-measure", "measure", options, state.depth, take, true));
+}
+
+function drawDepth() {
+  const measure = measureOf(state.depth);
+  const hasDepth = ({ shown }) => shown.some((one) => one.fields.freeze_depth !== null);
+  const items = measure ? panels(visible().filter((one) => isKnown(mean(one, measure.name)))).filter(hasDepth) : [];
+  const titleOf = ({ title }) => (items.length > 1 ? title : "");
+  drawPanels("depth-panels", items, titleOf, (element, setting) => drawOneDepth(element, setting, measure));
+  byId("depth-note").textContent = items.length
+    ? "Freeze depth k: the first k stages are frozen. Bars: 95 % intervals. Level lines: strategies without a freeze depth."
+    : "No complete run of these has a freeze depth.";
+}
+
+function drawOneDepth(element, setting, measure) {
+  const depths = [...new Set(setting.shown.map((one) => one.fields.freeze_depth).filter(isKnown))].sort((a, b) => a - b);
+  const every = lines(setting, setting.shown);
+  const traces = every.map((line, place) => depthTrace(line, measure, depths, 0.03 * (place - (every.length - 1) / 2)));
+  chart(element, traces, {
+    height: isNarrow() ? 360 + 22 * traces.length : 400,
+    ...legend(traces.length),
+    xaxis: axis("freeze depth k", { tickvals: depths, range: [depths[0] - 0.3, depths.at(-1) + 0.3], zeroline: false }),
+    yaxis: axis(axisTitle(measure), { range: rangeOf(measure, setting.shown) }),
+  }, `${measure.long} against freeze depth, ${setting.title}; the leaderboard has the numbers`);
+}
+
+function depthTrace({ look, on }, measure, depths, aside) {
+  const colour = seriesColour(look);
+  const deep = on.filter((one) => one.fields.freeze_depth !== null);
+  const level = !deep.length;
+  const points = level ? [on[0], on[0]] : deep;
+  const ends = [depths[0] - 0.3, depths.at(-1) + 0.3];
+  return {
+    type: "scatter",
+    mode: level ? "lines" : "lines+markers",
+    name: legendText(look?.label ?? on[0].label),
+    x: level ? ends : points.map((one) => one.fields.freeze_depth + aside),
+    y: points.map((one) => onAxis(measure, mean(one, measure.name))),
+    error_y: { type: "data", array: points.map((one) => onAxis(measure, interval(one, measure.name)) ?? 0), visible: !level, thickness: 1, width: 3, color: colour },
+    hovertext: points.map((one) => hoverText(one, [measure])),
+    hoverinfo: "text",
+    line: { color: colour, width: 1.5, dash: look?.dash ?? "dot" },
+    marker: { color: colour, size: 8, symbol: look?.symbol ?? "circle-open", line: { color: ink("ground"), width: 0.8 } },
+  };
+}
+
+function curveControls() {
+  const hasLoss = (report.runs.loss ?? []).some(Boolean);
+  const options = [["curve", "accuracy over the stream"], ...(hasLoss ? [["loss", "loss by epoch"]] : [])];
+  if (!hasLoss) state.curve = "curve";
+  const take = (value) => {
+    state.curve = value;
+    drawCurves();
+  };
+  byId("curves-controls").replaceChildren(...(hasLoss ? [select("curve", "curve", options, state.curve, take)] : []));
+}
+
+function drawCurves() {
+  const picked = chosen(8);
+  const items = panels(picked.shown);
+  const titleOf = ({ title }) => (items.length > 1 ? title : "");
+  drawPanels("curves-panels", items, titleOf, state.curve === "loss" ? drawLoss : drawStream);
+  const what = state.curve === "loss" ? "Mean training loss of each epoch, one experience after another." : "Mean accuracy on the experiences learned so far.";
+  byId("curves-note").textContent = [what, "Bars: 95 % intervals. Dotted: runs without a result yet.", chosenNote(picked)].join(" ");
+}
+
+function drawStream(element, { title, shown }) {
+  const finished = shown.map((one) => curveTrace(one, course(one, (run) => report.runs.curve[run]), 100)).filter(Boolean);
+  const going = shown.flatMap((one) => one.runs.filter((run) => report.runs.status[run] !== "complete" && report.runs.curve[run]).map((run) => unfinishedTrace(one, run)));
+  drawCourse(element, [...finished, ...going], "learned experiences", "accuracy so far (%)", `Accuracy over the stream, ${title}`);
+}
+
+function drawLoss(element, { title, shown }) {
+  const flat = (run) => report.runs.loss[run]?.flat() ?? null;
+  const traces = shown.map((one) => curveTrace(one, course(one, flat), 1)).filter(Boolean);
+  drawCourse(element, traces, "epoch of training, over all experiences", "training loss", `Loss by epoch, ${title}`);
+}
+
+function drawCourse(element, traces, across, up, words) {
+  const most = Math.max(1, ...traces.map((one) => one.x.at(-1)));
+  chart(element, traces, {
+    height: isNarrow() ? 340 + 22 * traces.length : 380,
+    ...legend(traces.length),
+    xaxis: axis(across, { range: [0.8 - most / 60, most + 0.2 + most / 60], dtick: most <= 20 ? 1 : undefined, zeroline: false }),
+    yaxis: axis(up),
+  }, words);
+}
+
+function curveTrace(configuration, points, factor) {
+  const known = points.map(([middle]) => middle).filter(isKnown).length;
+  if (!known) return null;
+  const look = lookOf(configuration);
+  const colour = seriesColour(look);
+  // All experiences at once: one accuracy, which holds for the whole stream.
+  const level = known === 1 && points.length > 1;
+  const values = level ? points.map(() => points.at(-1)) : points;
+  return {
+    type: "scatter",
+    mode: points.length > 30 || level ? "lines" : "lines+markers",
+    name: legendText(configuration.label),
+    x: values.map((_, place) => place + 1),
+    y: values.map(([middle]) => (middle === null ? null : factor * middle)),
+    error_y: { type: "data", array: values.map(([, spread]) => factor * (spread ?? 0)), visible: points.length <= 30 && !level, thickness: 1, width: 3, color: colour },
+    hovertext: values.map(([middle, spread], place) => `<b>${plain(configuration.label)}</b><br>${place + 1}: ${courseText(middle, spread, factor)}`),
+    hoverinfo: "text",
+    line: { color: colour, width: 1.5, dash: DEPTH_DASHES[(configuration.fields.freeze_depth ?? 0) % DEPTH_DASHES.length] },
+    marker: { color: colour, size: 7, symbol: look?.symbol ?? "circle-open", line: { color: ink("ground"), width: 0.8 } },
+  };
+}
+
+const DEPTH_DASHES = ["solid", "dash", "dot", "dashdot", "longdash"];
+
+function courseText(middle, spread, factor) {
+  if (middle === null) return NOTHING;
+  return factor === 100 ? `${percentText(middle)}${isKnown(spread) ? ` ± ${percentText(spread)}` : ""} %` : String(Number(middle.toPrecision(4)));
+}
+
+function unfinishedTrace(configuration, run) {
+  const values = report.runs.curve[run];
+  return {
+    type: "scatter",
+    mode: "lines+markers",
+    name: legendText(`${configuration.label}, seed ${report.runs.seed[run]}: ${report.runs.status[run]}`),
+    x: values.map((_, place) => place + 1),
+    y: values.map((value) => (value === null ? null : 100 * value)),
+    hovertext: values.map((value) => plain(`${report.runs.name[run]}: ${value === null ? NOTHING : percentText(value)} %`)),
+    hoverinfo: "text",
+    line: { color: colourOf(configuration), width: 1, dash: "dot" },
+    marker: { color: colourOf(configuration), size: 5, symbol: "circle-open" },
+  };
+}

@@ -1,0 +1,125 @@
+// What the reader has chosen. It outlives new content: configurations are remembered by the names of their runs.
+
+const SHOWN_AT_FIRST = 100;
+const state = {
+  setting: null, // its title; null: all
+  filters: new Map(), // of a field, the value as text
+  search: "",
+  sort: { name: "acc", descending: true },
+  columns: null, // names of measures; null: the usual ones
+  selected: new Set(), // names of runs
+  open: new Set(), // names of runs
+  shown: SHOWN_AT_FIRST,
+  x: "train_macs",
+  y: "forgetting",
+  xScale: "auto",
+  yScale: "auto",
+  front: true,
+  bars: true,
+  depth: "acc",
+  curve: "curve",
+  cost: "macs",
+  a: null, // name of a run
+  b: null,
+  compared: "acc",
+};
+const FIELD_WORDS = {
+  family: "strategy",
+  freeze_depth: "freeze depth",
+  orders: "class order",
+  variant: "options",
+};
+
+function fieldWords(name) {
+  return FIELD_WORDS[name] ?? name.replaceAll("_", " ");
+}
+
+function fieldText(configuration, name) {
+  const value = configuration.fields[name];
+  return value === null || value === "" ? "none" : String(value);
+}
+
+/** A configuration is known by its first run, whatever its place in newer content. */
+function keyOf(configuration) {
+  return report.runs.name[configuration.runs[0]];
+}
+
+function isIn(set, configuration) {
+  return configuration.runs.some((run) => set.has(report.runs.name[run]));
+}
+
+function toggle(set, configuration, on) {
+  for (const run of configuration.runs) set.delete(report.runs.name[run]);
+  if (on) set.add(keyOf(configuration));
+}
+
+function configurationOf(name) {
+  const run = report.runs.name.indexOf(name);
+  return run < 0 ? null : report.configurations[report.runs.configuration[run]];
+}
+
+function isFound(configuration, words) {
+  if (!words.length) return true;
+  const names = configuration.runs.map((run) => report.runs.name[run]);
+  const title = report.settings[configuration.setting].title;
+  const text = [configuration.label, title, configuration.fields.variant, configuration.note, ...names].join(" ").toLowerCase();
+  return words.every((word) => text.includes(word));
+}
+
+/** Configurations that the filters leave, in the order of the content. */
+function visible() {
+  const words = state.search.toLowerCase().split(/\s+/).filter(Boolean);
+  return report.configurations.filter(
+    (one) =>
+      (state.setting === null || report.settings[one.setting].title === state.setting) &&
+      [...state.filters].every(([name, value]) => fieldText(one, name) === value) &&
+      isFound(one, words),
+  );
+}
+
+function sortValue(configuration, name) {
+  if (name === "label") return nameOf(configuration);
+  if (name === "seeds") return configuration.seeds;
+  if (name in configuration.fields) return configuration.fields[name];
+  return mean(configuration, name);
+}
+
+/** The visible ones, each setting's by what the reader sorts by; what lacks it comes last. */
+function sorted() {
+  const { name, descending } = state.sort;
+  const key = new Map(visible().map((one) => [one, sortValue(one, name)]));
+  const lacks = (value) => value === null || value === undefined || value === "";
+  return [...key.keys()].sort((one, other) => {
+    if (one.setting !== other.setting) return one.setting - other.setting;
+    const [a, b] = [key.get(one), key.get(other)];
+    if (lacks(a) || lacks(b)) return lacks(a) - lacks(b) || one.index - other.index;
+    const difference = typeof a === "number" ? a - b : String(a).localeCompare(String(b), "en", { numeric: true });
+    return (descending ? -difference : difference) || one.index - other.index;
+  });
+}
+
+/** Settings with visible configurations, and these. */
+function panels(configurations = visible()) {
+  return report.settings
+    .map((setting, place) => ({ ...setting, shown: configurations.filter((one) => one.setting === place) }))
+    .filter((one) => one.shown.length);
+}
+
+/** Of each setting the selected visible ones, or else the `most` best by ACC. */
+function chosen(most) {
+  const every = visible();
+  const picked = every.filter((one) => isIn(state.selected, one));
+  if (picked.length) return { shown: picked, picked: true, of: every.length };
+  const best = panels(every).flatMap(({ shown }) => byAccuracy(shown).slice(0, most));
+  return { shown: best, picked: false, of: every.length };
+}
+
+function byAccuracy(configurations) {
+  return [...configurations].sort((one, other) => (mean(other, "acc") ?? -1) - (mean(one, "acc") ?? -1));
+}
+
+/** What to say of `chosen` below a chart. */
+function chosenNote({ shown, picked, of }) {
+  if (picked) return `${plural(shown.length, "selected configuration")}.`;
+  return shown.length < of ? "The best by ACC of each stream; select others in the leaderboard." : "";
+}
