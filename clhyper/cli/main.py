@@ -9,12 +9,14 @@ from pathlib import Path
 from clhyper.errors import RunError, UserError, unknown
 
 VERBS = (
-    *("demo", "list", "pretrain", "run", "sweep", "study", "evaluate", "export"),
+    *("demo", "list", "pretrain", "run", "sweep", "tune", "study", "evaluate", "export"),
     *("table", "compare", "plot", "leaderboard", "report", "serve"),
 )
 EXIT_FAILED, EXIT_MISUSE, EXIT_INTERRUPTED = 1, 2, 130
 _STOPPED = {
-    **dict.fromkeys(("run", "sweep", "study", "demo"), "the same command goes on from the last finished experiences"),
+    **dict.fromkeys(
+        ("run", "sweep", "tune", "study", "demo"), "the same command goes on from the last finished experiences"
+    ),
     "pretrain": "nothing was written",
 }
 """What to know after Ctrl-C, by verb."""

@@ -59,16 +59,27 @@ def execute(
         runs_per_device == "auto" or (type(runs_per_device) is int and runs_per_device >= 1),
         f"runs_per_device {runs_per_device}: at least 1, or auto",
     )
-    methods = multiprocessing.get_all_start_methods()
-    context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-    if "forkserver" in methods:
-        _start_server(context)
+    context = _context()
     configs = list(configs) if isinstance(configs, Sized) else configs
     if isinstance(configs, list):
         _check([located(config, results) for config in configs], context)
     alone = isinstance(configs, list) and len(configs) < 2
     lanes = 1 if alone else None if runs_per_device == "auto" else runs_per_device
     return _Sweep(configs, results, jobs, report, lanes, context).run()
+
+
+def check_inputs(configs: Sequence[RunConfig], results: Path) -> None:
+    """Raises `UserError` for bad input in any of the runs, and begins none; what `execute` does with a list."""
+    _check([located(config, results) for config in configs], _context())
+
+
+def _context() -> Any:
+    """How processes are started."""
+    methods = multiprocessing.get_all_start_methods()
+    context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    if "forkserver" in methods:
+        _start_server(context)
+    return context
 
 
 @dataclass

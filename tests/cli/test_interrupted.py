@@ -6,7 +6,7 @@ import pytest
 
 from clhyper.cli.main import VERBS
 
-GOES_ON = ("run", "sweep", "study", "demo")
+GOES_ON = ("run", "sweep", "tune", "study", "demo")
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-HEAVY = ("torch", "avalanche", "pandas", "matplotlib", "sklearn", "torchvision")
+HEAVY = ("torch", "avalanche", "pandas", "matplotlib", "sklearn", "torchvision", "optuna")
 PROBE = """
 import sys
 from clhyper.cli.main import main
@@ -45,6 +45,8 @@ def test_help_and_list_answer_in_under_half_a_second(words, command):
         "study freeze-depth --streams digits --dry-run --device cpu",
         "leaderboard --help",
         "sweep split-digits naive partial-hypernetwork --freeze-depth 0-2 --seeds 3 --dry-run --device cpu",
+        "tune --help",
+        "tune split-digits naive --search learning_rate=1e-4..1e-1:log --dry-run --device cpu",
         "pretrain --help",
         "pretrain split-cifar100 --help",
         "evaluate --help",
@@ -78,7 +80,7 @@ def test_help_of_a_run_shows_each_option_with_type_default_and_example(call):
 @pytest.mark.parametrize(
     "verb",
     [
-        *("run", "sweep", "study", "pretrain", "evaluate", "export"),
+        *("run", "sweep", "tune", "study", "pretrain", "evaluate", "export"),
         *("table", "plot", "leaderboard", "demo", "list"),
     ],
 )

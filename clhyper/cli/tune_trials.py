@@ -1,0 +1,129 @@
+"""A search under a display, and its best trials in a table."""
+
+import dataclasses
+import math
+import shlex
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from clhyper.cli.display import Display as RunDisplay
+from clhyper.figures.units import COSTS, human_count, human_fraction, human_seconds
+from clhyper.runs.config import RunConfig
+from clhyper.runs.executors import Executor
+from clhyper.runs.outcome import Message, Outcome
+from clhyper.tune.outputs import BEST, TRIALS, TUNING, config_name, state_of
+from clhyper.tune.search import Search
+from clhyper.tune.trials import Trial, Trials
+from clhyper.tune.tuning import Tuning
+
+_ROWS = 10
+
+
+def search_and_show(tuning: Tuning, results: Path, trials: int, executor: Executor, quiet: bool) -> int:
+    """Runs a search under a display and prints what came out; returns the exit code."""
+    settings = tuning.space.all_settings()
+    most = trials if settings is None else min(trials, len(settings))
+    display = Display(most * len(tuning.seeds), quiet)
+    with display:
+        search = Search(tuning, results, trials, display.update, display.begin)
+        display.search = search
+        found = search.run(executor)
+    best = found.best()
+    if not quiet:
+        _print(found, best, search.folder)
+    return 0 if best else 1
+
+
+class Display(RunDisplay):
+    """Runs by the number of their trial and its settings; with the best so far."""
+
+    search: Search
+
+    def begin(self, trial: Trial) -> None:
+        """Names the runs of a trial."""
+        said = _words(trial.settings)
+        for config in trial.configs:
+            seed = f" seed {config.seed}" if len(trial.configs) > 1 else ""
+            self.labels[config.name] = f"trial {trial.number}{seed} {said}"
+
+    def update(self, config: RunConfig, message: Message) -> None:
+        if isinstance(message, Outcome) and message.status in ("complete", "skipped"):
+            message = dataclasses.replace(message, reason=self._best())
+        super().update(config, message)
+
+    def _best(self) -> str | None:
+        """The best trial so far, where there is one objective."""
+        best = self.search.trials.best()
+        if len(self.search.tuning.objectives) > 1 or not best:
+            return None
+        value = shown(self.search.tuning.objectives[0].name, best[0].values[0])
+        return f"best so far {value} (trial {best[0].number}), here"
+
+
+def shown(name: str, value: float) -> str:
+    """A measure as a person reads it, with its unit."""
+    if name not in COSTS:
+        return f"{human_fraction(value)} %"
+    unit = COSTS[name].unit
+    if unit == "s":
+        return human_seconds(value)
+    return f"{value:.3g} ms" if unit == "ms" else human_count(value, unit)
+
+
+def _print(trials: Trials, best: list[Any], folder: Path) -> None:
+    tuning, console = trials.tuning, Console()
+    counted = trials.counted()
+    states = [state_of(trial) for trial in counted]
+    ended = [f"{states.count(state)} {state}" for state in ("complete", "pruned", "failed") if state in states]
+    if not best:
+        reasons = [trial.user_attrs["reason"] for trial in counted if "reason" in trial.user_attrs]
+        why = f": {reasons[-1]}" if reasons else ""
+        _line(console, f"{len(counted)} trials ({', '.join(ended)}), none of them complete{why}")
+        return
+    several = len(tuning.objectives) > 1
+    complete = [trial for trial in counted if state_of(trial) == "complete"]
+    sign = -1 if tuning.objectives[0].direction == "maximize" else 1
+    rows = best if several else sorted(complete, key=lambda trial: (sign * trial.values[0], trial.number))[:_ROWS]
+    console.print(_table(tuning, rows))
+    _line(
+        console,
+        f"{len(counted)} trials: {', '.join(ended)}. " + ("Above, those that no other beats." if several else ""),
+    )
+    _line(console, tuning.protocol.sentence())
+    _line(console, ", ".join(str(folder / name) for name in (BEST, TRIALS, TUNING)))
+    seeds = ",".join(map(str, tuning.reported_seeds))
+    configs = [config_name(trial, place) for place, trial in enumerate(best)]
+    _line(console, f"next: clhyper sweep --config {shlex.quote(str(folder / BEST))} --seeds {seeds}")
+    if len(configs) > 1:
+        _line(console, f"or any other of the front: {', '.join(configs[1:])}")
+
+
+def _table(tuning: Tuning, trials: list[Any]) -> Table:
+    table = Table(box=box.SIMPLE)
+    for name in ("trial", *(objective.name for objective in tuning.objectives)):
+        table.add_column(name, justify="right")
+    names = [dimension.name for dimension in tuning.space.dimensions]
+    for name in names:
+        table.add_column(name)
+    for trial in trials:
+        values = [shown(o.name, value) for o, value in zip(tuning.objectives, trial.values, strict=True)]
+        settings = trial.user_attrs["settings"]
+        table.add_row(str(trial.number), *values, *(Text(_word(settings.get(name, ""))) for name in names))
+    return table
+
+
+def _words(settings: dict[str, Any]) -> str:
+    return " ".join(f"{name}={_word(value)}" for name, value in settings.items())
+
+
+def _word(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) and math.isfinite(value) else str(value)
+
+
+def _line(console: Console, text: str) -> None:
+    console.print(text.rstrip(), markup=False, highlight=False, soft_wrap=True)
