@@ -17,6 +17,7 @@ from clhyper.data.buffer import BalancedBuffer
 from clhyper.data.stream import images_of
 from clhyper.engine.replay import Replay
 from clhyper.errors import require
+from clhyper.parts import part
 from strategies.naive import Naive
 from strategies.naive import Options as NaiveOptions
 
@@ -72,7 +73,8 @@ class AGEM(Naive):
     def forward(self) -> Tensor:
         if self.is_training and self.replay is not None:
             features, y, tasks = self.replay.batch(self.drawn)
-            loss = self._criterion(self.model.back(features, tasks), y)
+            with part("other"):
+                loss = self._criterion(self.model.back(features, tasks), y)
             self.reference = torch.autograd.grad(loss, self.reached, materialize_grads=True)
         return super().forward()
 

@@ -18,6 +18,7 @@ from clhyper.data.buffer import BalancedBuffer
 from clhyper.data.stream import images_of
 from clhyper.engine.replay import Replay
 from clhyper.errors import require
+from clhyper.parts import part
 from strategies.naive import Naive
 from strategies.naive import Options as NaiveOptions
 
@@ -98,8 +99,8 @@ class DER(Naive):
         images = images_of(self.experience)
 
         def predict(x: Tensor, tasks: Tensor) -> Tensor:
-            parts = zip(x.split(self.eval_mb_size), tasks.split(self.eval_mb_size), strict=True)
-            return torch.cat([self.model(images.preparation.normalise(rows), of) for rows, of in parts])
+            batches = zip(x.split(self.eval_mb_size), tasks.split(self.eval_mb_size), strict=True)
+            return torch.cat([self._logits(images.preparation.normalise(rows), of) for rows, of in batches])
 
         self.buffer.predict = predict
         self.model.eval()
@@ -108,6 +109,11 @@ class DER(Naive):
                 images.labels, images.tasks, lambda rows: self.read(images, rows), self.generator("buffer")
             )
         self.model.train()
+
+    def _logits(self, x: Tensor, tasks: Tensor) -> Tensor:
+        features = self.model.features(x)
+        with part("other"):
+            return self.model.back(features, tasks)
 
     def state(self) -> dict[str, Any]:
         return {**super().state(), "buffer": self.buffer.state()}

@@ -16,6 +16,7 @@ from clhyper.backbones.heads import HeadedModel
 from clhyper.backbones.model import classes_by_task
 from clhyper.data.stream import images_of
 from clhyper.errors import require
+from clhyper.parts import part
 from strategies.naive import Naive
 from strategies.naive import Options as NaiveOptions
 
@@ -127,7 +128,8 @@ class EWC(Naive):
         count = 0
         self.model.eval()
         for features, y, tasks in self._in_order():
-            loss = self._criterion(self.model.back(features, tasks), y)
+            with part("other"):
+                loss = self._criterion(self.model.back(features, tasks), y)
             gradients = torch.autograd.grad(loss, list(moving.values()), materialize_grads=True)
             torch._foreach_addcmul_(sums, gradients, gradients)
             count += 1

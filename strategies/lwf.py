@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from clhyper.engine.losses import distillation
 from clhyper.errors import require
+from clhyper.parts import part
 from strategies.naive import Naive
 from strategies.naive import Options as NaiveOptions
 
@@ -77,8 +78,9 @@ class LwF(Naive):
         if not self.is_training or not self.distils:
             return super().forward()
         features, stack = self.batch_features(), self.model.stack
-        outputs = stack(self.model.body(features))
-        with torch.no_grad():
+        with part("back"):
+            outputs = stack(self.model.body(features))
+        with part("other"), torch.no_grad():
             said = F.linear(self.previous_body(features), *self.previous_heads).view_as(outputs)
         self.distance = distillation(outputs, said, self.not_distilled, self.options.temperature)
         return stack.own(outputs, self.mb_task_id)

@@ -22,6 +22,7 @@ from clhyper.hypernetworks import GENERATORS, Hypernetwork
 from clhyper.hypernetworks.earlier import EarlierNetworks
 from clhyper.hypernetworks.model import GeneratedModel
 from clhyper.options import DepthOptions, Norm, TrainingOptions, only_with, owners_of
+from clhyper.parts import part
 from strategies.lwf import Options as LwFOptions
 
 __all__ = ["PartialHypernetwork"]
@@ -192,7 +193,8 @@ class PartialHypernetwork(Strategy):
         self.snapshot = self.earlier_networks = None
         if earlier and self.options.beta:
             numbers = torch.tensor([self.model.number_of(task) for task in earlier])
-            self.snapshot = hypernetwork.snapshot(numbers, self.options.drift_scale == "relative")
+            with part("drift"):
+                self.snapshot = hypernetwork.snapshot(numbers, self.options.drift_scale == "relative")
         if earlier and self.options.distillation:
             self.earlier_networks = EarlierNetworks(self.model, earlier)
         self.earlier_tasks = len(earlier)
@@ -231,7 +233,8 @@ class PartialHypernetwork(Strategy):
         if not self.is_training or self.earlier_networks is None:
             return super().forward()
         features = self.batch_features()
-        now, before, unused = self.earlier_networks(features, self.drawn.get("distillation"))
+        with part("other"):
+            now, before, unused = self.earlier_networks(features, self.drawn.get("distillation"))
         self.distance = distillation(now, before, unused, LwFOptions.temperature) / len(unused)
         return self.model.back(features, self.batch_tasks)
 
@@ -249,7 +252,8 @@ class PartialHypernetwork(Strategy):
         generator = _Drift(self.model.hypernetwork)
         moved = {name: p for name, p in generator.named_parameters() if p.grad is not None}
         ahead = self._stepped_ahead(moved) if self.options.lookahead else {}
-        drift = functional_call(generator, ahead, (self.snapshot, self.drawn.get("drift")))
+        with part("drift"):
+            drift = functional_call(generator, ahead, (self.snapshot, self.drawn.get("drift")))
         if not drift.requires_grad:  # nothing generated, or nothing that is shared
             return
         (self.drift_weight * drift).backward()

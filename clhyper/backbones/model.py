@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from clhyper.backbones.folded import folded
 from clhyper.errors import UserError, require
+from clhyper.parts import part
 
 
 class SplitModel(MultiTaskModule):
@@ -23,6 +24,11 @@ class SplitModel(MultiTaskModule):
     """
 
     front: nn.Module
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "back" in vars(cls):  # so that no model has to say it
+            cls.back = part("back")(vars(cls)["back"])  # type: ignore[method-assign]
 
     def __init__(self, front: nn.Module) -> None:
         super().__init__()
@@ -87,6 +93,7 @@ class SplitModel(MultiTaskModule):
         """Images (batch, channels, height, width) and their tasks (batch,) or one task, to logits (batch, classes)."""
         return self.back(self.features(x), task_labels)
 
+    @part("front")
     def features(self, x: Tensor) -> Tensor:
         """What the front makes of images; without a graph once it is frozen, and then by a folded copy of it."""
         if not self.front_frozen:

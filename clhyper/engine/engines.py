@@ -162,7 +162,7 @@ class Engine:
         preparation, step = self._macs
         share = shape[0] / self._first_shape[0]
         for plugin in self.strategy.plugins_with("count_work"):
-            plugin.count_work("preparation", round(preparation * share))
+            plugin.count_work("preparation", {part: round(macs * share) for part, macs in preparation.items()})
             plugin.count_work("steps", step, count)
 
     @property

@@ -23,23 +23,34 @@ def distillation(now: Tensor, before: Tensor, unused: Tensor, temperature: float
 
 
 class LossWatch:
-    """Finds the first step of an epoch whose loss isn't finite, without waiting for the device at each step."""
+    """Finds the first step of an epoch whose loss isn't finite, without waiting for the device at each step.
+
+    `last`: the last step's loss, a scalar. `by_epoch`: mean losses of the steps of each epoch that has ended.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self._finite = torch.ones((), dtype=torch.bool, device=device)
         self._finite_steps = torch.zeros((), dtype=torch.long, device=device)
+        self._sum = torch.zeros((), dtype=torch.float64, device=device)
         self.last = torch.zeros((), device=device)
+        self.by_epoch: list[float] = []
 
     def reset(self) -> None:
         """Begins an epoch."""
         self._finite.fill_(True)
         self._finite_steps.zero_()
+        self._sum.zero_()
 
     def add(self, loss: Tensor) -> None:
         """Takes in the loss of one step."""
         self.last.copy_(loss.detach().view(()))
         self._finite &= self.last.isfinite()
         self._finite_steps += self._finite
+        self._sum += self.last
+
+    def end_epoch(self) -> None:
+        """Takes the mean of an epoch whose losses were all finite; the one wait for the device."""
+        self.by_epoch.append(float(self._sum / self._finite_steps))
 
     def check(self, experience: int, epoch: int, learning_rate: float) -> None:
         """Raises `RunError` if a loss wasn't finite; experience and epoch are numbered from 0."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from clhyper.data.batches import Block
 from clhyper.engine.compiled import Compiled, compile_steps
 from clhyper.engine.recorder import Recorder
-from clhyper.evaluation.counter import operation_counter
+from clhyper.evaluation.counter import OperationCounter
 from clhyper.threads import process, turns
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class DryStep:
         undo: Puts them back to where they were, until `settle`.
         fingerprint: Of the program; see `Recorder`.
         needs_host: Why steps can't be captured; see `Recorder`.
-        macs: Multiply-accumulates of preparing the block, and of a step.
+        macs: Multiply-accumulates of preparing the block, and of a step, by part.
     """
 
     def __init__(self, steps: "Steps", block: Block) -> None:
@@ -49,11 +49,11 @@ class DryStep:
         _prime(self.strategy.optimizer)
         block = self.block(block.steps)
         with Recorder(list(block.tensors().values())) as recorder:
-            with operation_counter() as preparing:
+            with OperationCounter() as preparing:
                 prepared = steps.prepare(block)
-            with operation_counter() as stepping:
+            with OperationCounter() as stepping:
                 take_step(self.strategy, block, 0, prepared)
-        self.macs = (preparing.get_total_flops() // 2, stepping.get_total_flops() // 2)
+        self.macs = (preparing.macs(), stepping.macs())
         self.fingerprint = f"{recorder.fingerprint} {_settings()}"
         self.outside, self.undo = recorder.outside, recorder.undo
         self.needs_host = recorder.needs_host

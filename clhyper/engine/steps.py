@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from clhyper.data.batches import Block, TrainingBatches
-from clhyper.evaluation.counter import operation_counter
+from clhyper.evaluation.counter import Macs, OperationCounter
 from clhyper.threads import turns
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Steps:
         self.strategy, self.batches, self.preparation = strategy, batches, preparation
         self.through_front = strategy.freeze_depth > 0 and strategy.model.front_frozen and not batches.are_features
         self._augmentation = strategy.generator("augmentation")
-        self._macs: dict[torch.Size, int] = {}
+        self._macs: dict[torch.Size, Macs] = {}
 
     @property
     def are_features(self) -> bool:
@@ -72,9 +72,9 @@ class Steps:
         if not plugins:
             return self.prepare(block)
         if block.x.shape not in self._macs:
-            with operation_counter() as counter:
+            with OperationCounter() as counter:
                 prepared = self.prepare(block)
-            self._macs[block.x.shape] = counter.get_total_flops() // 2
+            self._macs[block.x.shape] = counter.macs()
         else:
             prepared = self.prepare(block)
         for plugin in plugins:

@@ -33,7 +33,8 @@ class Strategy(Telling, EvaluatesAhead, SupervisedTemplate):
     stream are fed from tensors on the device, those of any other Avalanche benchmark by Avalanche's own loaders.
 
     Class attributes: `Options`, the dataclass of hyperparameters; `needs_task_labels`; `depth_zero_of`, the name of the
-    strategy of which this one is the depth 0; `offline`, whether it takes the whole stream at once.
+    strategy of which this one is the depth 0; `offline`, whether it takes the whole stream at once. `loss_by_epoch`:
+    means of what `criterion` gave in the steps of each epoch of the present experience.
 
     Args:
         backbone: Ordered stages and a classifier; the strategy takes it over.
@@ -186,6 +187,7 @@ class Strategy(Telling, EvaluatesAhead, SupervisedTemplate):
         self.make_optimizer()
         self._rates = LearningRates(self.optimizer)
         self._losses = LossWatch(self.device)
+        self.loss_by_epoch = self._losses.by_epoch
         self.prepare_experience()
 
     def make_optimizer(self, **kwargs: Any) -> None:
@@ -274,6 +276,7 @@ class Strategy(Telling, EvaluatesAhead, SupervisedTemplate):
 
     def _after_training_epoch(self, **kwargs: Any) -> None:
         self._check_losses()
+        self._losses.end_epoch()
         super()._after_training_epoch(**kwargs)
 
     def _check_losses(self) -> None:

@@ -2,27 +2,34 @@
 
 MACs are counted by PyTorch's own counter (`torch.utils.flop_counter`), forward and backward as executed: matrix
 products and convolutions, functional calls included. Elementwise work (activations, norms, optimizer) it doesn't count.
+Those of a strategy of ours are told apart by what they serve, see `clhyper.parts`.
 """
 
 import time
-from collections import Counter
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any
 
 from avalanche.core import SupervisedPlugin
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
-from clhyper.evaluation.counter import operation_counter
+from clhyper.backbones.model import SplitModel
+from clhyper.evaluation.counter import Macs
 from clhyper.evaluation.energy import EnergyMeter
 from clhyper.evaluation.memory import PeakMemory
 from clhyper.evaluation.use import measured_use, synchronise, tensor_bytes
+from clhyper.evaluation.work import Work
+from clhyper.parts import PARTS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 COSTS = {
-    "train_macs": "multiply-accumulates of training, forward and backward",
+    "train_macs": "multiply-accumulates of training, forward and backward: the sum of the next five",
+    "front_macs": "of these, those of the front, features of frozen fronts and of stored examples included",
+    "generation_macs": "of these, those of generating the weights that a step trains; 0 where nothing is generated",
+    "back_macs": "of these, those of the back, generated or not, on new and replayed examples",
+    "drift_macs": "of these, those of a hypernetwork's drift from what it generated, and of remembering that",
+    "other_macs": "of these, the rest: further passes of a method, statistics of features",
     "train_seconds": "seconds of training, device-synchronised, without evaluation, loading of data and compilation",
     "evaluation_seconds": "seconds of evaluation during the stream",
     "loading_seconds": "seconds of reading training images and taking them to the device",
@@ -39,13 +46,18 @@ COSTS = {
     "bytes_per_task": "bytes that one more task adds, of its own",
 }
 _SUMMED = ("train_macs", "train_seconds", "evaluation_seconds", "loading_seconds", "compilation_seconds")
+_PARTS = tuple(f"{part}_macs" for part in PARTS)
 _PEAKS = ("peak_device_bytes", "peak_host_bytes")
+_NO_COST = ("reasons", "loss_by_epoch")
+_EARLIER = "experience {} was trained by an earlier version of clhyper, which doesn't say it"
 
 Record = dict[str, Any]
 
 
 class CostMeter(SupervisedPlugin):
     """Measures an Avalanche strategy's training; `records` has one dict an experience, `total()` the whole stream.
+
+    A record has costs, the number of steps, the engine, and `loss_by_epoch`, the mean training loss of each epoch.
 
     The first training step of each kind in an experience (batch shape and number of tasks) is executed under the
     counter and multiplied; our strategies count steps that are taken without Avalanche's hooks, and the preparation of
@@ -66,7 +78,7 @@ class CostMeter(SupervisedPlugin):
         self.runs_at_once, self.lanes = runs_at_once, lanes or (lambda: 1)
         self.records: list[Record] = []
         self.use: Record = {}
-        self._counter: FlopCounterMode | None = None
+        self._work = Work()
         self._open = False
 
     # Training
@@ -79,16 +91,14 @@ class CostMeter(SupervisedPlugin):
         supply = getattr(strategy, "supply", None)
         self._peak = PeakMemory(strategy.device, lambda: supply.evaluation_bytes if supply else 0)
         self._energy = EnergyMeter(strategy.device, self.runs_at_once)
-        self._macs_around = 0
-        self._step_macs: dict[Hashable, int] = {}
-        self._steps: Counter[Hashable] = Counter()
+        self._work = Work()
         self._watched_seconds: list[float] = []
         self._evaluation_seconds = 0.0
         self._in_steps = 0.0
         self._apart_before = _seconds_apart(strategy)
         self._open = True
         self._start = time.perf_counter()
-        self._watch()
+        self._work.watch()
 
     def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
         parameters = list(strategy.model.parameters())
@@ -96,50 +106,46 @@ class CostMeter(SupervisedPlugin):
         self._frozen = sum(p.numel() for p in parameters if not p.requires_grad)
 
     def before_training_iteration(self, strategy: Any, **kwargs: Any) -> None:
-        if self._counter is not None:
-            self._macs_around += self._unwatch()
+        self._work.unwatch()
         self._kind = _kind_of_step(strategy)
-        self._steps[self._kind] += 1
-        if self._kind not in self._step_macs:
+        self._work.steps[self._kind] += 1
+        if not self._work.knows(self._kind):
             synchronise(strategy)
             self._step_start = time.perf_counter()
-            self._watch()
+            self._work.watch()
 
     def after_training_iteration(self, strategy: Any, **kwargs: Any) -> None:
-        if self._counter is not None:
-            self._step_macs[self._kind] = self._unwatch()
+        if self._work.watching:
+            self._work.unwatch_step(self._kind)
             synchronise(strategy)
             self._watched_seconds.append(time.perf_counter() - self._step_start)
 
     def before_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
-        if self._counter is not None:
-            self._macs_around += self._unwatch()
+        self._work.unwatch()
         synchronise(strategy)
         self._epoch_start = time.perf_counter()
         self._apart_in_epoch = sum(_seconds_apart(strategy).values())
 
-    def count_work(self, kind: Hashable, macs: int, times: int = 1) -> None:
+    def count_work(self, kind: Hashable, macs: Macs, times: int = 1) -> None:
         """Adds work of a kind (`steps`: training steps) that was done `times` times without hooks between."""
         if kind == "steps":
-            self._steps[kind] += times
-            self._step_macs[kind] = macs
+            self._work.add_steps(kind, macs, times)
         else:
-            self._macs_around += macs * times
+            self._work.add_around(macs, times)
 
     def after_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
         synchronise(strategy)
         apart = sum(_seconds_apart(strategy).values()) - self._apart_in_epoch
         self._in_steps += time.perf_counter() - self._epoch_start - apart
         self._energy.sample()
-        if self._counter is None:
-            self._watch()
+        if not self._work.watching:
+            self._work.watch()
 
     def pause(self, strategy: Any) -> None:
         """What follows is no training: it is timed apart, and neither counted nor measured."""
         synchronise(strategy)
-        self._was_counting = self._counter is not None
-        if self._was_counting:
-            self._macs_around += self._unwatch()
+        self._was_counting = self._work.watching
+        self._work.unwatch()
         if self._open:
             self._peak.pause()
             self._energy.pause()
@@ -150,7 +156,7 @@ class CostMeter(SupervisedPlugin):
             self._peak.resume()
             self._energy.resume()
         if self._was_counting:
-            self._watch()
+            self._work.watch()
 
     def before_eval(self, strategy: Any, **kwargs: Any) -> None:
         self.pause(strategy)
@@ -166,11 +172,10 @@ class CostMeter(SupervisedPlugin):
         self.resume(strategy)
 
     def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
-        if self._counter is not None:
-            self._macs_around += self._unwatch()
+        self._work.unwatch()
         synchronise(strategy)
         self._open = False
-        steps = sum(self._steps.values())
+        steps = self._work.steps.total()
         apart = {name: value - self._apart_before[name] for name, value in _seconds_apart(strategy).items()}
         seconds = time.perf_counter() - self._start - self._evaluation_seconds - sum(apart.values())
         watched = sum(self._watched_seconds)
@@ -178,10 +183,10 @@ class CostMeter(SupervisedPlugin):
         if unwatched:
             seconds += len(self._watched_seconds) * (self._in_steps - watched) / unwatched - watched
         lanes = self.lanes()
-        macs = self._macs_around + sum(self._step_macs[kind] * count for kind, count in self._steps.items())
+        macs = self._work.macs()
         model = strategy.model
         record: Record = {
-            "train_macs": macs,
+            "train_macs": sum(macs.values()),
             "train_seconds": seconds,
             "evaluation_seconds": self._evaluation_seconds,
             **apart,
@@ -201,12 +206,7 @@ class CostMeter(SupervisedPlugin):
         if lanes > 1:
             shared = f"up to {lanes} runs shared the process, and what each took can't be told apart"
             measured |= dict.fromkeys(("train_joules", *_PEAKS), (None, shared))
-        if hasattr(strategy, "kept_tensors"):
-            keepers = [strategy, *(plugin for plugin in strategy.plugins if hasattr(type(plugin), "kept_tensors"))]
-            measured["bytes_kept"] = (sum(tensor_bytes(keeper.kept_tensors()) for keeper in keepers), None)
-        else:
-            measured["bytes_kept"] = (None, f"{type(strategy).__name__} doesn't say what it keeps")
-        for name, (value, reason) in measured.items():
+        for name, (value, reason) in (measured | _told(strategy, macs)).items():
             record[name] = value
             if reason:
                 record["reasons"][name] = reason
@@ -214,19 +214,7 @@ class CostMeter(SupervisedPlugin):
 
     def abandon(self) -> None:
         """Takes the counter off after training was broken off by an error."""
-        if self._counter is not None:
-            self._unwatch()
-
-    def _watch(self) -> None:
-        self._counter = operation_counter()
-        self._counter.__enter__()
-
-    def _unwatch(self) -> int:
-        """MACs since `_watch`."""
-        counter, self._counter = self._counter, None
-        assert counter is not None
-        counter.__exit__(None, None, None)
-        return counter.get_total_flops() // 2
+        self._work.unwatch()
 
     # Use
 
@@ -242,14 +230,15 @@ class CostMeter(SupervisedPlugin):
             return {"reasons": {}}
         last = self.records[-1]
         total: Record = {name: last.get(name) for name in COSTS if name not in self.use}
-        reasons = dict(last["reasons"])
+        reasons = {name: why for name, why in last["reasons"].items() if name in COSTS}
         for name in _SUMMED:
             total[name] = sum(record.get(name, 0.0) for record in self.records)
-        for name in ("train_joules", *_PEAKS):
-            values = [record[name] for record in self.records]
+        for name in ("train_joules", *_PEAKS, *_PARTS):
+            values: list[Any] = [record.get(name) for record in self.records]
             total[name] = None if None in values else max(values) if name in _PEAKS else sum(values)
             if None in values:
-                reasons[name] = self.records[values.index(None)]["reasons"][name]
+                first = values.index(None)
+                reasons[name] = self.records[first]["reasons"].get(name, _EARLIER.format(first + 1))
         for name in ("generation_ms", "batch_ms", "bytes_per_task"):
             total[name] = self.use.get(name)
             if not self.use:
@@ -261,7 +250,8 @@ class CostMeter(SupervisedPlugin):
         """Costs of training, a row an experience; units are in the names, NaN where a cost could not be had."""
         import pandas as pd
 
-        return pd.DataFrame(self.records).drop(columns="reasons", errors="ignore").rename_axis(index="experience")
+        records = [{name: record[name] for name in record if name not in _NO_COST} for record in self.records]
+        return pd.DataFrame(records).rename_axis(index="experience")
 
     @property
     def most_at_once(self) -> int:
@@ -274,6 +264,24 @@ class CostMeter(SupervisedPlugin):
 
     def restore(self, state: dict[str, Any]) -> None:
         self.records = [dict(record) for record in state["records"]]
+
+
+def _told(strategy: Any, macs: Macs) -> dict[str, tuple[Any, str | None]]:
+    """What our strategies say and others don't: which part does which work, what is kept, and losses."""
+    name = type(strategy).__name__
+    told: dict[str, tuple[Any, str | None]] = dict.fromkeys(
+        _PARTS, (None, f"{name} doesn't say which part does which work")
+    )
+    told["bytes_kept"] = None, f"{name} doesn't say what it keeps"
+    told["loss_by_epoch"] = None, f"{name} doesn't say its losses"
+    if isinstance(strategy.model, SplitModel):
+        told |= {f"{part}_macs": (count, None) for part, count in macs.items()}
+    if hasattr(strategy, "kept_tensors"):
+        keepers = [strategy, *(plugin for plugin in strategy.plugins if hasattr(type(plugin), "kept_tensors"))]
+        told["bytes_kept"] = sum(tensor_bytes(keeper.kept_tensors()) for keeper in keepers), None
+    if hasattr(strategy, "loss_by_epoch"):
+        told["loss_by_epoch"] = [*strategy.loss_by_epoch], None
+    return told
 
 
 def _seconds_apart(strategy: Any) -> dict[str, float]:

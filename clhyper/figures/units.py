@@ -17,6 +17,11 @@ class Cost:
 
 COSTS: dict[str, Cost] = {
     "train_macs": Cost("training compute", "MAC"),
+    "front_macs": Cost("training compute of the front", "MAC"),
+    "generation_macs": Cost("training compute of generation", "MAC"),
+    "back_macs": Cost("training compute of the back", "MAC"),
+    "drift_macs": Cost("training compute of the drift", "MAC"),
+    "other_macs": Cost("training compute of other passes", "MAC"),
     "train_seconds": Cost("training time", "s", prefixed=False, measured=True),
     "evaluation_seconds": Cost("evaluation time", "s", prefixed=False, measured=True),
     "loading_seconds": Cost("data loading time", "s", prefixed=False, measured=True),

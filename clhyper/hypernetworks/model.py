@@ -12,6 +12,7 @@ from clhyper.backbones.model import SplitModel, by_task
 from clhyper.backbones.together import side_by_side, together
 from clhyper.errors import require
 from clhyper.hypernetworks.base import Hypernetwork, Weights
+from clhyper.parts import part
 
 
 class GeneratedModel(SplitModel):
@@ -90,6 +91,7 @@ class GeneratedModel(SplitModel):
                     self._cache[task] = self._generate(task)
         return [self._cache[task] for task in tasks]
 
+    @part("generation")
     def _generate(self, task: int) -> Weights:
         return self.hypernetwork.generate(self._number[task])
 

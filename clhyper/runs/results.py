@@ -31,6 +31,11 @@ INFERRED = tuple(
 METRICS = ("acc", "forgetting", "bwt", "fwt", "learning_accuracy", *INFERRED)
 COSTS = (
     "train_macs",
+    "front_macs",
+    "generation_macs",
+    "back_macs",
+    "drift_macs",
+    "other_macs",
     "train_seconds",
     "evaluation_seconds",
     "loading_seconds",

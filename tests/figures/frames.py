@@ -8,6 +8,11 @@ from clhyper.runs.results import INFERRED
 
 COST = {
     "train_macs": 2e12,
+    "front_macs": 2e11,
+    "generation_macs": 3e11,
+    "back_macs": 1e12,
+    "drift_macs": 5e11,
+    "other_macs": 0.0,
     "train_seconds": 90.0,
     "evaluation_seconds": 5.0,
     "loading_seconds": 1.0,

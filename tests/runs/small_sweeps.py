@@ -14,6 +14,7 @@ import numpy as np
 import psutil
 import torch
 
+from clhyper.parts import PARTS
 from clhyper.runs import RunConfig, plan
 
 STRATEGIES = (
@@ -163,7 +164,11 @@ def numbers(folder: Path) -> dict[str, Any]:
     """All of a complete run that must be equal whenever it is run: all but times and memory."""
     checkpoint = torch.load(folder / "checkpoint.pt", weights_only=True)
     result = json.loads((folder / "result.json").read_text())
-    counted = ("train_macs", "bytes_kept", "steps", "trainable_parameters", "generated_parameters", "frozen_parameters")
+    counted = (
+        *(f"{part}_macs" for part in ("train", *PARTS)),
+        *("loss_by_epoch", "bytes_kept", "steps"),
+        *("trainable_parameters", "generated_parameters", "frozen_parameters"),
+    )
     records = [json.loads(line) for line in (folder / "experiences.jsonl").read_text().splitlines()]
     return {
         "matrix": json.loads((folder / "matrix.json").read_text()),
