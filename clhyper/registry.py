@@ -14,6 +14,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -29,6 +30,7 @@ _PACKAGES: dict[Kind, str] = {
     "strategy": "strategies",
     "backbone": "clhyper.backbones",
 }
+_KEPT: "ContextVar[dict[Kind, dict[str, Entry]] | None]" = ContextVar("kept entries", default=None)
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,24 @@ class Entry:
 
 def entries(kind: Kind) -> dict[str, Entry]:
     """All entries of a kind by name, in order of name."""
+    kept = _KEPT.get()
+    if kept is not None and kind in kept:
+        return kept[kind]
     found = {entry.name: entry for entry in (*_plugged_in(kind), *_in_folder(kind))}
-    return dict(sorted(found.items()))
+    found = dict(sorted(found.items()))
+    if kept is not None:
+        kept[kind] = found
+    return found
+
+
+@contextlib.contextmanager
+def read_once() -> Iterator[None]:
+    """Inside, in this thread, the folders are read once however often they are asked for."""
+    token = _KEPT.set({})
+    try:
+        yield
+    finally:
+        _KEPT.reset(token)
 
 
 def studies() -> dict[str, Path]:

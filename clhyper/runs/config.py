@@ -154,7 +154,8 @@ def checked_options(entry: Entry, values: dict[str, Any]) -> dict[str, Any]:
 
 def typed_options(entry: Entry, values: dict[str, Any]) -> dict[str, Any]:
     """`values` in the types that the entry's options have; raises `UserError` for an unknown name or another type."""
-    hints = typing.get_type_hints(entry.options())
+    options: Any = entry.options()
+    hints = _hints(options)
     for name in values:
         if name not in hints:
             raise unknown(f"option of {entry.name}", name, hints)
@@ -173,6 +174,11 @@ def _typed(name: str, value: Any, hint: Any) -> Any:
 
 
 @functools.cache
+def _hints(options: Any) -> dict[str, Any]:
+    return typing.get_type_hints(options)
+
+
+@functools.cache
 def _adapter(hint: Any) -> Any:
     from pydantic import TypeAdapter
 
@@ -182,10 +188,19 @@ def _adapter(hint: Any) -> Any:
 def read_toml(path: Path) -> dict[str, Any]:
     """A configuration file as a dict of its tables; raises `UserError` if it can't be read or is of another schema."""
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"config {path}: {(error.strerror or 'unreadable').lower()}; give a TOML file") from None
-    except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, numbers or nesting beyond what Python reads
+    except ValueError as error:
+        raise UserError(f"config {path}: not TOML ({error})") from None
+    return parse_toml(text, path)
+
+
+def parse_toml(text: str, path: Path) -> dict[str, Any]:
+    """The text of a configuration file as `read_toml` returns it; raises `UserError`, which names `path`."""
+    try:
+        content = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # not TOML, numbers or nesting beyond what Python reads
         raise UserError(f"config {path}: not TOML ({error})") from None
     schema = content.pop("schema", SCHEMA)
     require(schema == SCHEMA, f"config {path}: schema {schema!r}, this version of clhyper reads schema {SCHEMA}")

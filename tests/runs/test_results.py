@@ -12,7 +12,7 @@ from written_runs import write_run
 
 from clhyper.errors import UserError
 from clhyper.options import TrainingOptions, only_with
-from clhyper.runs import load, load_matrix, results
+from clhyper.runs import load, load_matrix, variants
 from clhyper.runs.results import COSTS, INFERRED, METRICS
 from clhyper.runs.run import run
 
@@ -195,9 +195,9 @@ def test_metadata_of_a_third_party_s_option_say_nothing_of_what_it_belongs_to(mo
     for seed, generator in enumerate(("factored", "low-rank")):
         options = {"beta": 0.2 + seed, "rank": 32 + seed, "generator": generator}
         write_run(tmp_path, "partial-hypernetwork", seed, options=options)
-    known = results.options_class
+    known = variants.options_class
     monkeypatch.setattr(
-        results, "options_class", lambda kind, name: Options if kind == "strategy" else known(kind, name)
+        variants, "options_class", lambda kind, name: Options if kind == "strategy" else known(kind, name)
     )
     assert load(tmp_path).set_index("seed")["variant"].to_dict() == {
         0: "beta=0.2 embedding_rate=5.0 generator=factored rank=32",
