@@ -11,11 +11,10 @@ from scipy.special import stdtrit
 import clhyper
 from clhyper.figures.report.command import command
 from clhyper.figures.report.compact import CURVE_BYTES, MATRIX_BYTES, over_stream, packed, within
-from clhyper.figures.report.looks import series_and_lines, worth_saying
+from clhyper.figures.report.looks import label, series_and_lines, telling_first
 from clhyper.figures.report.measures import PARTS, TIMES, measures
 from clhyper.figures.report.source import Record, Source
-from clhyper.figures.study_tables import row_label
-from clhyper.figures.summary import BY_NUMBER, distinguishing, identified, setting_title, settings, summarise
+from clhyper.figures.summary import BY_NUMBER, identified, setting_title, settings, summarise
 from clhyper.runs.results import CHOICES
 
 FIELDS = ("family", "freeze_depth", *CHOICES, "orders")
@@ -38,7 +37,7 @@ def content(source: Source, when: datetime.datetime | None = None) -> dict[str, 
         empty: dict[str, Any] = {name: [] for name in ("measures", "settings", "series", "configurations", "quantiles")}
         return found | empty | {"runs": {"name": [], "values": {}}, "left_out": []}
     runs = identified(source.runs)
-    summary = summarise(source.runs)
+    summary = telling_first(summarise(source.runs))
     series, lines = series_and_lines(source.runs)
     known = measures(summary)
     place = {number: position for position, number in enumerate(summary["configuration"])}
@@ -65,7 +64,7 @@ def _configurations(
 ) -> list[dict[str, Any]]:
     """The rows of the summary in its order, with mean and half-width of each measure."""
     titles = [one.title for one in settings(summary)]
-    choices = {one.title: distinguishing(one.rows) for one in settings(summary)}
+    among = {(one.title, name): rows for one in settings(summary) for name, rows in one.rows.groupby("strategy")}
     series = {of_run[name]: line["series"] for every in lines.values() for line in every for name in line["runs"]}
     found = []
     for position, (_, row) in enumerate(summary.iterrows()):
@@ -74,7 +73,7 @@ def _configurations(
             {
                 "setting": titles.index(title),
                 "series": series.get(position),
-                "label": row_label(row, worth_saying(row, choices[title])).replace("\\|", "|"),
+                "label": label(row, among[title, row["strategy"]], _title(row)),
                 "strategy": row["strategy"],
                 "fields": {name: _plain(row[name]) for name in FIELDS},
                 **{name: _plain(row[name]) for name in ("seeds", "failed", "interrupted", "runs_at_once", "note")},
@@ -83,6 +82,10 @@ def _configurations(
             }
         )
     return found
+
+
+def _title(row: pd.Series) -> str:
+    return str(row["strategy"]) if pd.isna(row["freeze_depth"]) else f"{row['strategy']} k={row['freeze_depth']}"
 
 
 def _runs(

@@ -1,11 +1,12 @@
 """What marks a series in every chart of the page, on a light ground and on a dark one."""
 
+import re
 from typing import Any
 
 import pandas as pd
 
-from clhyper.figures.style import COLOURS, DASHES, GREYS, MARKERS, Style, series_of, styles_of
-from clhyper.figures.summary import choice_label, identified, settings, summarise, with_depth_zero
+from clhyper.figures.style import COLOURS, DASHES, GREYS, MARKERS, Style, series_of
+from clhyper.figures.summary import choice_label, distinguishing, identified, settings, summarise, with_depth_zero
 
 SYMBOLS = {
     **{"o": "circle", "s": "square", "^": "triangle-up", "D": "diamond", "v": "triangle-down", "P": "cross"},
@@ -30,13 +31,14 @@ def series_and_lines(runs: pd.DataFrame) -> tuple[list[dict[str, Any]], dict[str
     runs = with_depth_zero(runs[runs["status"] == "complete"])
     if not len(runs):
         return [], {}
-    summary = summarise(runs)
+    summary = telling_first(summarise(runs))
     member = identified(runs).drop_duplicates("configuration").set_index("configuration")["folder"]
     looks, lines = [], {one.title: list[dict[str, Any]]() for one in settings(summary)}
     title_of = {index: one.title for one in settings(summary) for index in one.rows.index}
-    styles = styles_of(summary)
-    for series in series_of(summary, styles):
-        looks.append(_look(_label(series.rows.iloc[0], styles.choices[series.rows.iloc[0]["family"]]), series.style))
+    for series in series_of(summary):
+        first = series.rows.iloc[0]
+        among = summary[summary["family"] == first["family"]]
+        looks.append(_look(label(first, among, first["family"]), series.style))
         for title in dict.fromkeys(title_of[index] for index in series.rows.index):
             rows = series.rows[[title_of[index] == title for index in series.rows.index]]
             members = [member[number] for number in rows["configuration"]]
@@ -44,18 +46,34 @@ def series_and_lines(runs: pd.DataFrame) -> tuple[list[dict[str, Any]], dict[str
     return looks, lines
 
 
-def worth_saying(row: pd.Series, choices: list[str]) -> list[str]:
-    """Those of `choices` that the row's variant doesn't say already."""
-    return [name for name in choices if name == "variant" or f"{name}=" not in row["variant"]]
+def label(row: pd.Series, rows: pd.DataFrame, name: str) -> str:
+    """A configuration as `name`, with what tells it apart from others among `rows`, and nothing said twice.
+
+    That some have no front, or no norm of one, is no difference.
+    """
+    choices = [choice for choice in distinguishing(rows) if choice == "variant" or rows[choice].nunique() > 1]
+    worth = [choice for choice in choices if choice == "variant" or f"{choice}=" not in row["variant"]]
+    return f"{name}{choice_label(row, worth)}"
 
 
-def _label(row: pd.Series, choices: list[str]) -> str:
-    return f"{row['family']}{choice_label(row, worth_saying(row, choices))}"
+def telling_first(summary: pd.DataFrame) -> pd.DataFrame:
+    """With the words of each `variant` in another order: first those in which the strategy's configurations differ."""
+    words = [re.split(r" (?=\w+=)", text) for text in summary["variant"]]
+    values: dict[tuple[str, str], set[str]] = {}
+    for strategy, several in zip(summary["strategy"], words, strict=True):
+        for word in several:
+            values.setdefault((strategy, word.partition("=")[0]), set()).add(word)
+    count = {key: len(known) for key, known in values.items()}
+    sorted_words = [
+        sorted(several, key=lambda word: -count[strategy, word.partition("=")[0]])
+        for strategy, several in zip(summary["strategy"], words, strict=True)
+    ]
+    return summary.assign(variant=[" ".join(several) for several in sorted_words])
 
 
-def _look(label: str, style: Style) -> dict[str, Any]:
+def _look(words: str, style: Style) -> dict[str, Any]:
     return {
-        "label": label,
+        "label": words,
         "light": style.colour,
         "dark": ON_DARK[style.colour],
         "symbol": SYMBOLS[style.marker],

@@ -2,6 +2,7 @@
 
 import base64
 import functools
+import gzip
 import hashlib
 import json
 from importlib import resources
@@ -13,7 +14,19 @@ from clhyper.figures.report.source import Source
 from clhyper.runs.files import write
 
 SCRIPTS = (
-    *("format", "data", "selection", "elements", "table", "charts", "trade_off", "curves", "matrices", "cost"),
+    *(
+        "format",
+        "data",
+        "selection",
+        "elements",
+        "table",
+        "library",
+        "charts",
+        "trade_off",
+        "curves",
+        "matrices",
+        "cost",
+    ),
     *("comparison", "run", "controls", "live", "main"),
 )
 """In the order in which the page runs them, as one script."""
@@ -36,15 +49,14 @@ def page(data: str, live: str = "") -> str:
     from jinja2 import Environment, select_autoescape
     from markupsafe import Markup
 
-    scripts = [_script(), _plotly()]
     template = Environment(autoescape=select_autoescape(default=True)).from_string(_asset("page.html"))
     return template.render(
         title=json.loads(data)["title"],
         policy=policy(live=bool(live)),
         style=Markup(_asset("style.css")),
         data=Markup(data),
-        script=Markup(scripts[0]),
-        plotly=Markup(scripts[1]),
+        script=Markup(_script()),
+        plotly=_packed_plotly(),
         live=live,
     )
 
@@ -73,6 +85,12 @@ def _script() -> str:
 @functools.cache
 def _plotly() -> str:
     return resources.files("plotly").joinpath("package_data/plotly.min.js").read_text(encoding="utf-8")
+
+
+@functools.cache
+def _packed_plotly() -> str:
+    """Compressed, a third of the size."""
+    return base64.b64encode(gzip.compress(_plotly().encode(), mtime=0)).decode()
 
 
 def _asset(name: str) -> str:

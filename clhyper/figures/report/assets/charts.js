@@ -100,7 +100,7 @@ function chart(element, traces, layout, words) {
   element.setAttribute("role", "img");
   element.setAttribute("aria-label", words);
   element.style.height = `${layout.height}px`;
-  window.Plotly.react(element, traces, { ...baseLayout(), ...layout }, CONFIG);
+  window.Plotly.react(element, traces, { ...baseLayout(), uirevision: words, ...layout }, CONFIG);
 }
 
 function baseLayout() {
@@ -150,7 +150,7 @@ function onAxis(measure, value) {
 }
 
 function axisTitle(measure) {
-  const long = measure.long.charAt(0).toUpperCase() + measure.long.slice(1);
+  const long = capital(measure.kind === "fraction" ? measure.short : measure.long);
   const unit = { fraction: "%", seconds: "s", milliseconds: "ms", count: measure.unit }[measure.kind];
   return plain(unit ? `${long} (${unit})` : long);
 }
@@ -166,6 +166,19 @@ function hoverText(configuration, measures) {
   return [`<b>${plain(shortened(configuration.label, 70))}</b>`, ...lines.map(plain), plain(repeated)].join("<br>");
 }
 
+/** At most three lines, broken between words. */
+function wrapped(text, width) {
+  const rows = [""];
+  for (const word of text.split(" ")) {
+    if (rows.at(-1) && rows.at(-1).length + word.length >= width) rows.push("");
+    rows[rows.length - 1] += rows.at(-1) ? ` ${word}` : word;
+  }
+  const kept = rows.slice(0, 3);
+  if (rows.length > 3) kept[2] += " …";
+  return kept.map((row) => plain(shortened(row, width + 8))).join("<br>");
+}
+
+
 function legendText(text) {
-  return plain(shortened(text, 46));
+  return wrapped(text, 34);
 }

@@ -10,7 +10,8 @@ function comparisonControls() {
     state[name] = value;
     drawComparison();
   };
-  byId("comparison-controls").replaceChildren(
+  place(
+    "comparison-controls",
     select("compare-a", "first", options, a && keyOf(a), take("a"), true),
     select("compare-b", "second", options, b && keyOf(b), take("b"), true),
     select("compare-measure", "measure", report.measures.map((one) => [one.name, one.long]), state.compared, take("compared"), true),
@@ -72,7 +73,7 @@ function comparisonOf(a, b, measure) {
   );
   const head = ["repetition", "first", "second", "difference"].map((words, place) => make("th", { scope: "col", class: place ? "number" : false, text: words }));
   return [
-    make("p", { class: "verdict", "data-difference": difference, "data-half": half, text: `Difference of ${measure.short}: ${text(difference)}${span}. ${verdict}` }),
+    make("p", { class: "verdict", "data-difference": difference, "data-half": half, text: `${capital(measure.short)} of ${a.label} minus that of ${b.label}: ${text(difference)}${span}. ${verdict}` }),
     make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Pairs" }, make("table", {}, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...lines))),
   ];
 }

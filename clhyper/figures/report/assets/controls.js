@@ -24,7 +24,7 @@ function notice(id, text) {
 /** Filters for the streams, for each field in which configurations differ, and for words. */
 function drawFilters() {
   const titles = report.settings.map((one) => one.title);
-  if (state.setting !== null && !titles.includes(state.setting)) state.setting = null;
+  if (state.setting === undefined || !titles.includes(state.setting ?? titles[0])) state.setting = firstSetting();
   const fields = Object.keys(report.configurations[0]?.fields ?? {}).flatMap((name) => fieldFilter(name));
   const streams = [["", `all ${titles.length} streams`], ...titles.map((title) => [title, title])];
   const take = (value) => {
@@ -34,25 +34,24 @@ function drawFilters() {
   const search = make("input", {
     type: "search",
     id: "search",
-    value: state.search,
     placeholder: "name, option, seed …",
     oninput: (event) => {
       state.search = event.target.value;
       filtered(false);
     },
   });
-  keepingFocus(() =>
-    byId("filters").replaceChildren(
-      ...(titles.length > 1 ? [select("filter-setting", "stream", streams, state.setting ?? "", take, true)] : []),
-      ...fields,
-      make("div", { class: "field" }, make("label", { for: "search", text: "search" }), search),
-      make("button", { type: "button", id: "reset", text: "Reset", onclick: reset }),
-    ),
+  search.value = state.search;
+  place(
+    "filters",
+    ...(titles.length > 1 ? [select("filter-setting", "stream", streams, state.setting ?? "", take, true)] : []),
+    ...fields,
+    make("div", { class: "field" }, make("label", { for: "search", text: "search" }), search),
+    make("button", { type: "button", id: "reset", text: "Reset", onclick: reset }),
   );
 }
 
 function fieldFilter(name) {
-  const within = report.configurations.filter((one) => state.setting === null || report.settings[one.setting].title === state.setting);
+  const within = report.configurations.filter((one) => !state.setting || report.settings[one.setting].title === state.setting);
   const known = [...new Set(within.map((one) => fieldText(one, name)))];
   if (!known.includes(state.filters.get(name))) state.filters.delete(name);
   if (known.length < 2) return [];
@@ -67,16 +66,18 @@ function fieldFilter(name) {
 }
 
 function reset() {
-  Object.assign(state, { setting: report.settings.length > 1 ? largestSetting() : null, search: "" });
+  Object.assign(state, { setting: firstSetting(), search: "" });
+  byId("search").value = "";
   state.filters.clear();
   state.selected.clear();
   filtered();
 }
 
 /** The stream with most configurations, which the page begins with: charts of one are easier to take in. */
-function largestSetting() {
+function firstSetting() {
+  if (report.settings.length < 2) return report.settings.length ? null : undefined;
   const counts = report.settings.map((_, place) => report.configurations.filter((one) => one.setting === place).length);
-  return report.settings[counts.indexOf(Math.max(...counts))]?.title ?? null;
+  return report.settings[counts.indexOf(Math.max(...counts))].title;
 }
 
 /** Shows what the filters leave. */
@@ -90,7 +91,8 @@ function filtered(redrawFilters = true) {
 
 function drawColumns() {
   const shown = new Set(measureColumns().map((one) => one.name));
-  byId("columns").replaceChildren(
+  place(
+    "columns",
     ...report.measures.map((one) =>
       checkbox(`column-${one.name}`, one.long, shown.has(one.name), (on) => {
         state.columns ??= new Set(measureColumns().map(({ name }) => name));

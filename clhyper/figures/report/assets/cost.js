@@ -20,7 +20,7 @@ function costControls() {
     drawCost();
   };
   const options = kinds.map(([kind]) => [kind, words[kind]]);
-  byId("cost-controls").replaceChildren(...(options.length > 1 ? [select("cost-kind", "cost", options, state.cost, take)] : []));
+  place("cost-controls", ...(options.length > 1 ? [select("cost-kind", "cost", options, state.cost, take)] : []));
 }
 
 function drawCost() {
@@ -47,15 +47,15 @@ function drawBars(element, { title, shown }, measures) {
     hoverinfo: "text",
     marker: { color: PART_COLOURS[isDark() ? "dark" : "light"][place] },
   }));
-  const room = isNarrow() ? 18 : 40;
+  const room = isNarrow() ? 16 : 36;
   chart(element, traces, {
-    height: 34 * shown.length + 130,
+    height: 42 * shown.length + 130,
     barmode: "stack",
     bargap: 0.35,
     ...legend(traces.length),
-    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", bgcolor: "rgba(0,0,0,0)" },
+    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", traceorder: "normal", bgcolor: "rgba(0,0,0,0)" },
     margin: { l: 60, r: 20, t: 40, b: 45 },
     xaxis: axis(state.cost === "macs" ? "multiply-accumulates (MAC)" : "seconds"),
-    yaxis: axis("", { type: "category", autorange: "reversed", tickvals: labels, ticktext: shown.map((one) => plain(shortened(one.label, room))), showgrid: false }),
+    yaxis: axis("", { type: "category", autorange: "reversed", tickvals: labels, ticktext: shown.map((one) => wrapped(one.label, room)), showgrid: false }),
   }, `Cost by part, ${title}; the leaderboard has the numbers`);
 }

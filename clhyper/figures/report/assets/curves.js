@@ -6,18 +6,18 @@ function depthControls() {
     state.depth = value;
     drawDepth();
   };
-  byId("depth-controls").replaceChildren(select("depth-measure", "measure", options, state.depth, take, true));
+  place("depth-controls", select("depth-measure", "measure", options, state.depth, take, true));
 }
 
 function drawDepth() {
   const measure = measureOf(state.depth);
-  const hasDepth = ({ shown }) => shown.some((one) => one.fields.freeze_depth !== null);
+  const hasDepth = ({ shown }) => new Set(shown.map((one) => one.fields.freeze_depth).filter(isKnown)).size > 1;
   const items = measure ? panels(visible().filter((one) => isKnown(mean(one, measure.name)))).filter(hasDepth) : [];
   const titleOf = ({ title }) => (items.length > 1 ? title : "");
   drawPanels("depth-panels", items, titleOf, (element, setting) => drawOneDepth(element, setting, measure));
   byId("depth-note").textContent = items.length
     ? "Freeze depth k: the first k stages are frozen. Bars: 95 % intervals. Level lines: strategies without a freeze depth."
-    : "No complete run of these has a freeze depth.";
+    : "These configurations have no two freeze depths to draw against.";
 }
 
 function drawOneDepth(element, setting, measure) {
@@ -60,7 +60,7 @@ function curveControls() {
     state.curve = value;
     drawCurves();
   };
-  byId("curves-controls").replaceChildren(...(hasLoss ? [select("curve", "curve", options, state.curve, take)] : []));
+  place("curves-controls", ...(hasLoss ? [select("curve", "curve", options, state.curve, take)] : []));
 }
 
 function drawCurves() {
@@ -69,18 +69,20 @@ function drawCurves() {
   const titleOf = ({ title }) => (items.length > 1 ? title : "");
   drawPanels("curves-panels", items, titleOf, state.curve === "loss" ? drawLoss : drawStream);
   const what = state.curve === "loss" ? "Mean training loss of each epoch, one experience after another." : "Mean accuracy on the experiences learned so far.";
-  byId("curves-note").textContent = [what, "Bars: 95 % intervals. Dotted: runs without a result yet.", chosenNote(picked)].join(" ");
+  const going = picked.shown.some((one) => unfinishedWithCurve(one).length);
+  const dotted = going && state.curve === "curve" ? "Small rings: runs without a result yet." : "";
+  byId("curves-note").textContent = [what, "Bars: 95 % intervals.", dotted, chosenNote(picked)].filter(Boolean).join(" ");
 }
 
 function drawStream(element, { title, shown }) {
-  const finished = shown.map((one) => curveTrace(one, course(one, (run) => report.runs.curve[run]), 100)).filter(Boolean);
-  const going = shown.flatMap((one) => one.runs.filter((run) => report.runs.status[run] !== "complete" && report.runs.curve[run]).map((run) => unfinishedTrace(one, run)));
+  const finished = shown.map((one) => curveTrace(one, course(one, (run) => report.runs.curve[run]), 100, dashOf(one, shown))).filter(Boolean);
+  const going = shown.flatMap((one) => unfinishedWithCurve(one).map((run) => unfinishedTrace(one, run)));
   drawCourse(element, [...finished, ...going], "learned experiences", "accuracy so far (%)", `Accuracy over the stream, ${title}`);
 }
 
 function drawLoss(element, { title, shown }) {
   const flat = (run) => report.runs.loss[run]?.flat() ?? null;
-  const traces = shown.map((one) => curveTrace(one, course(one, flat), 1)).filter(Boolean);
+  const traces = shown.map((one) => curveTrace(one, course(one, flat), 1, dashOf(one, shown))).filter(Boolean);
   drawCourse(element, traces, "epoch of training, over all experiences", "training loss", `Loss by epoch, ${title}`);
 }
 
@@ -89,12 +91,22 @@ function drawCourse(element, traces, across, up, words) {
   chart(element, traces, {
     height: isNarrow() ? 340 + 22 * traces.length : 380,
     ...legend(traces.length),
-    xaxis: axis(across, { range: [0.8 - most / 60, most + 0.2 + most / 60], dtick: most <= 20 ? 1 : undefined, zeroline: false }),
+    xaxis: axis(across, { range: [0.8 - most / 60, most + 0.2 + most / 60], dtick: most <= (isNarrow() ? 10 : 20) ? 1 : undefined, zeroline: false }),
     yaxis: axis(up),
   }, words);
 }
 
-function curveTrace(configuration, points, factor) {
+function unfinishedWithCurve(configuration) {
+  return configuration.runs.filter((run) => report.runs.status[run] !== "complete" && report.runs.curve[run]);
+}
+
+/** Configurations of one series have one colour, and a stroke each. */
+function dashOf(configuration, shown) {
+  const alike = shown.filter((one) => one.series === configuration.series);
+  return DASHES[alike.indexOf(configuration) % DASHES.length];
+}
+
+function curveTrace(configuration, points, factor, dash) {
   const known = points.map(([middle]) => middle).filter(isKnown).length;
   if (!known) return null;
   const look = lookOf(configuration);
@@ -111,12 +123,12 @@ function curveTrace(configuration, points, factor) {
     error_y: { type: "data", array: values.map(([, spread]) => factor * (spread ?? 0)), visible: points.length <= 30 && !level, thickness: 1, width: 3, color: colour },
     hovertext: values.map(([middle, spread], place) => `<b>${plain(configuration.label)}</b><br>${place + 1}: ${courseText(middle, spread, factor)}`),
     hoverinfo: "text",
-    line: { color: colour, width: 1.5, dash: DEPTH_DASHES[(configuration.fields.freeze_depth ?? 0) % DEPTH_DASHES.length] },
+    line: { color: colour, width: 1.5, dash },
     marker: { color: colour, size: 7, symbol: look?.symbol ?? "circle-open", line: { color: ink("ground"), width: 0.8 } },
   };
 }
 
-const DEPTH_DASHES = ["solid", "dash", "dot", "dashdot", "longdash"];
+const DASHES = ["solid", "dash", "dot", "dashdot", "longdash"];
 
 function courseText(middle, spread, factor) {
   if (middle === null) return NOTHING;

@@ -40,6 +40,13 @@ function keepingFocus(draw) {
   if (id && document.activeElement?.id !== id) byId(id)?.focus({ preventScroll: true });
 }
 
+/** Puts children in place of those that are there, unless they are alike: an open list stays open. */
+function place(id, ...children) {
+  const old = [...byId(id).childNodes];
+  const alike = old.length === children.length && old.every((node, at) => node.isEqualNode(children[at]));
+  if (!alike) keepingFocus(() => byId(id).replaceChildren(...children));
+}
+
 /** A list of names and values. */
 function pairs(entries) {
   return make("dl", { class: "pairs" }, ...entries.map(([name, value]) => make("div", {}, make("dt", { text: name }), make("dd", { text: value }))));

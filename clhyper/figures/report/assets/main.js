@@ -2,6 +2,7 @@
 
 function showContent(content) {
   adopt(content);
+  keepChoicesPossible();
   drawHead();
   drawFilters();
   drawColumns();
@@ -15,18 +16,17 @@ function showContent(content) {
   refreshCharts();
 }
 
+/** Measures that nobody has give way to others. */
 function keepChoicesPossible() {
+  if (!report.measures.length) return;
   const has = (name) => report.places.has(name);
-  const first = report.measures[0]?.name ?? "acc";
+  const first = report.measures[0].name;
   if (!has(state.x)) state.x = report.measures.find((one) => one.kind !== "fraction")?.name ?? first;
   if (!has(state.y)) state.y = first;
   for (const name of ["depth", "compared"]) if (!has(state[name])) state[name] = first;
 }
 
 connectTheme();
-adopt(JSON.parse(byId("content").textContent));
-if (report.settings.length > 1) state.setting = largestSetting();
-keepChoicesPossible();
 connectRun();
 section("trade-off", drawTradeOff);
 section("depth", drawDepth);
@@ -34,9 +34,9 @@ section("curves", drawCurves);
 section("matrices", drawMatrices);
 section("cost", drawCost);
 section("comparison", comparisonControls);
-showContent(report);
+showContent(JSON.parse(byId("content").textContent));
 connectLive();
-window.addEventListener("load", refreshCharts);
+startPlotly();
 
 // Paper is light and shows every chart.
 const onPaper = (isPaper) => () => {

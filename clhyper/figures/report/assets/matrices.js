@@ -7,14 +7,23 @@ function drawMatrices() {
   const items = picked.shown.map((one) => ({ one, matrix: meanMatrix(completeRuns(one)) })).filter(({ matrix }) => matrix).slice(0, 24);
   const several = new Set(items.map(({ one }) => one.setting)).size > 1;
   const titleOf = ({ one }) => one.label + (several ? `, ${report.settings[one.setting].title}` : "");
-  drawPanels("matrices-panels", items, titleOf, (element, { one, matrix }) => drawMatrix(element, matrix, `Accuracy matrix of ${one.label}`, true));
+  const scale = scaleFor(items.map(({ matrix }) => matrix));
+  drawPanels("matrices-panels", items, titleOf, (element, { one, matrix }) => drawMatrix(element, matrix, scale, `Accuracy matrix of ${one.label}`, true));
   byId("matrices-note").textContent = items.length
     ? ["Accuracy in percent on each experience (across) after learning each (down), mean over repetitions.", chosenNote(picked)].join(" ")
     : "No complete run of these has its accuracy matrix on this page.";
 }
 
+/** The ends of the colours in percent, the same for all matrices beside each other. */
+function scaleFor(matrices) {
+  const known = matrices.flat(2).filter(isKnown);
+  const low = 5 * Math.floor(20 * Math.min(...known));
+  const high = 5 * Math.ceil(20 * Math.max(...known));
+  return high - low >= 10 ? [low, high] : [Math.max(0, high - 10), high];
+}
+
 /** Draws R[after, on] in percent; a matrix of one row is of a run that learned all experiences at once, if complete. */
-function drawMatrix(element, matrix, words, complete) {
+function drawMatrix(element, matrix, scale, words, complete) {
   const size = matrix[0].length;
   const atOnce = complete && matrix.length === 1 && size > 1;
   const after = matrix.map((_, place) => (atOnce ? "all" : String(place + 1)));
@@ -25,8 +34,8 @@ function drawMatrix(element, matrix, words, complete) {
     x: matrix[0].map((_, place) => String(place + 1)),
     y: after,
     z: numbers,
-    zmin: 0,
-    zmax: 100,
+    zmin: scale[0],
+    zmax: scale[1],
     colorscale: isDark() ? [[0, "#22272d"], [1, "#6db6f2"]] : [[0, "#f3f6f9"], [1, "#0b63a5"]],
     showscale: size > MOST_WITH_NUMBERS,
     colorbar: { thickness: 8, outlinewidth: 0, ticksuffix: " %", len: 1 },

@@ -10,7 +10,7 @@ function showRun(run) {
   if (!dialog.open) dialog.showModal();
   const matrix = matrixOf(run);
   const place = byId("run-matrix");
-  if (matrix && window.Plotly) drawMatrix(place, matrix, `Accuracy matrix of ${report.runs.name[run]}`, report.runs.status[run] === "complete");
+  if (matrix && window.Plotly) drawMatrix(place, matrix, scaleFor([matrix]), `Accuracy matrix of ${report.runs.name[run]}`, report.runs.status[run] === "complete");
 }
 
 function runParts(run) {

@@ -2,7 +2,7 @@
 
 const SHOWN_AT_FIRST = 100;
 const state = {
-  setting: null, // its title; null: all
+  setting: undefined, // its title; null: all; undefined: not chosen yet
   filters: new Map(), // of a field, the value as text
   search: "",
   sort: { name: "acc", descending: true },
@@ -71,7 +71,7 @@ function visible() {
   const words = state.search.toLowerCase().split(/\s+/).filter(Boolean);
   return report.configurations.filter(
     (one) =>
-      (state.setting === null || report.settings[one.setting].title === state.setting) &&
+      (!state.setting || report.settings[one.setting].title === state.setting) &&
       [...state.filters].every(([name, value]) => fieldText(one, name) === value) &&
       isFound(one, words),
   );

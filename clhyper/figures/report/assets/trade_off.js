@@ -9,7 +9,8 @@ function tradeOffControls() {
     state[name] = value;
     drawTradeOff();
   };
-  byId("trade-off-controls").replaceChildren(
+  place(
+    "trade-off-controls",
     select("axis-y", "vertical", options, state.y, take("y"), true),
     select("scale-y", "its scale", SCALES, state.yScale, take("yScale")),
     select("axis-x", "horizontal", options, state.x, take("x"), true),
@@ -48,7 +49,8 @@ function drawOneTradeOff(element, setting, x, y, notes) {
   if (points.length < setting.shown.length) notes.add(`Not shown, since ${x.short} or ${y.short} is not known: ${names(setting.shown.filter((one) => !points.includes(one)))}.`);
   const shared = x.measured || y.measured ? machines(shown) : "";
   if (shared) notes.add(shared);
-  const traces = lines(setting, shown).map((line) => pointsTrace(line, x, y));
+  const several = new Set(shown.map((one) => one.fields.freeze_depth)).size > 1;
+  const traces = lines(setting, shown).map((line) => pointsTrace(line, x, y, several));
   const front = state.front && !shared.startsWith("Measured") ? frontTrace(shown, x, y, notes) : null;
   chart(element, front ? [front, ...traces] : traces, {
     height: isNarrow() ? 420 + 22 * traces.length : 460,
@@ -107,7 +109,7 @@ function lines(setting, shown) {
   return [...found, ...shown.filter((one) => !drawn.has(one)).map((one) => ({ look: null, on: [one] }))];
 }
 
-function pointsTrace({ look, on }, x, y) {
+function pointsTrace({ look, on }, x, y, withDepths) {
   const colour = seriesColour(look);
   const bars = (measure) => ({
     type: "data",
@@ -120,7 +122,7 @@ function pointsTrace({ look, on }, x, y) {
   const depths = on.filter((one) => one.fields.freeze_depth !== null).length;
   return {
     type: "scatter",
-    mode: depths ? "lines+markers+text" : "markers",
+    mode: depths ? `lines+markers${withDepths ? "+text" : ""}` : "markers",
     name: legendText(look?.label ?? on[0].label),
     x: on.map((one) => onAxis(x, mean(one, x.name))),
     y: on.map((one) => onAxis(y, mean(one, y.name))),
