@@ -110,7 +110,7 @@ def test_an_end_that_no_setting_can_have_is_refused_before_anything_runs():
         if settings.get("rank", 1) < 1:
             raise UserError("rank 0: at least 1")
 
-    with pytest.raises(UserError, match="search rank=0..4:int: rank 0: at least 1"):
+    with pytest.raises(UserError, match=r"search rank=0\.\.4:int: rank 0: at least 1"):
         space("rank=0..4", "generator=static,factored").check(configure)
 
 
