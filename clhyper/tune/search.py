@@ -13,7 +13,8 @@ from filelock import FileLock, Timeout
 
 from clhyper.errors import UserError
 from clhyper.runs.config import RunConfig
-from clhyper.runs.folder import EXPERIENCES
+from clhyper.runs.files import read_json, read_object
+from clhyper.runs.folder import EXPERIENCES, MATRIX, RESULT
 from clhyper.runs.outcome import Note, Outcome, Progress
 from clhyper.tune.outputs import RUNS, Outputs
 from clhyper.tune.trials import Trial, Trials
@@ -156,6 +157,9 @@ class Search:
             self._misuse = reason
             return
         if outcome.status != "failed":
+            self._misuse = self._seen_too_much(outcome.folder)
+            if self._misuse is not None:
+                return
             measured = [objective.of(outcome.folder) for objective in self.tuning.objectives]
             underway.measures.append([value for value, _ in measured if value is not None])
             reason = next((why for _, why in measured if why), None)
@@ -167,6 +171,17 @@ class Search:
         else:
             return
         self.outputs.write()
+
+    def _seen_too_much(self, folder: Path) -> str | None:
+        """What a run saw against the protocol, as a stream of somebody else's that doesn't know these options might."""
+        evaluated_on, matrix = read_object(folder / RESULT).get("evaluated_on"), read_json(folder / MATRIX) or []
+        protocol, name = self.tuning.protocol, self.tuning.benchmark
+        if evaluated_on != "validation":
+            return f"{name}: evaluates on {evaluated_on} images though asked for held-out ones; it can't be tuned on"
+        if len(matrix) > protocol.seen:
+            asked = f"{name}: brings {len(matrix)} experiences though asked for its first {protocol.seen}"
+            return f"{asked}; choose --protocol class-order"
+        return None
 
 
 def learned_accuracies(folder: Path) -> list[float]:

@@ -112,7 +112,7 @@ class Trials:
 
     def hopeless(self, trial: Trial, accuracies: list[float]) -> bool:
         """Whether the mean accuracies after each experience so far say that a trial is to be stopped."""
-        known = self.study.trials[trial.number].intermediate_values
+        known = self.study.get_trials(deepcopy=False)[trial.number].intermediate_values
         for step, accuracy in enumerate(accuracies, start=1):
             if step not in known:
                 trial.optuna.report(accuracy, step)
