@@ -55,16 +55,18 @@ def test_a_row_has_the_numbers_and_units_of_its_run(ran):
     assert (row.device, row.threads, row.evaluated_on, row.engine) == ("cpu", 1, "test", "eager")
 
 
-def test_a_result_that_names_no_engine_is_of_the_eager_one(tmp_path):
+def test_a_result_of_an_earlier_version_is_of_the_eager_engine_and_lacks_what_that_did_not_measure(tmp_path):
     config = write_run(tmp_path, "naive")
     path = tmp_path / config.name / "result.json"
     result = json.loads(path.read_text())
-    del result["engine"], result["cost"]["compilation_seconds"]
+    del result["engine"], result["cost"]["compilation_seconds"], result["cost"]["back_macs"]
     path.write_text(json.dumps(result))
     runs = load(tmp_path)
     assert runs.attrs["unread"] == {}
     assert (runs.engine[0], runs.status[0]) == ("eager", "complete")
     assert math.isnan(runs.compilation_seconds[0])
+    assert math.isnan(runs.back_macs[0])
+    assert runs.train_macs[0] > 0
 
 
 def test_what_could_not_be_measured_is_nan_never_zero(ran):
