@@ -8,8 +8,8 @@ from clhyper.cli.flags import Flag, option_flags, parse, split_positionals
 from clhyper.cli.run import config_path
 from clhyper.cli.sweep import RUNS_PER_DEVICE, at_once, check_results
 from clhyper.errors import UserError, require
-from clhyper.registry import Entry, find, option_defaults
-from clhyper.runs.config import checked_options, read_toml, typed_options
+from clhyper.registry import Entry, find
+from clhyper.runs.config import checked_options, other_than_default, read_toml, typed_options
 from clhyper.runs.sweep import parse_seeds
 from clhyper.tune.objectives import parse_objectives
 from clhyper.tune.protocol import ORDER_SEED, VALIDATION, ProtocolName, choose_protocol
@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
     stream, learner = _entries(words, content)
     of_stream, of_learner = _from_file(content, stream, learner)
     stream_flags = [f for f in option_flags(stream, typed_options(stream, of_stream)) if f.name not in _OF_PROTOCOL]
-    learner_flags = option_flags(learner, typed_options(learner, of_learner), unset=True)
+    learner_flags = option_flags(learner, of_learner, unset=True)
     values = parse(
         f"clhyper tune {stream.name} {learner.name}",
         f"{stream.summary}\n{learner.summary}\n\nExample:\n  clhyper tune {stream.name} {learner.name} --search"
@@ -59,6 +59,10 @@ def main(arguments: list[str]) -> int:
     jobs, threads = jobs_and_threads(values["jobs"], values["threads"], device, lanes)
     run = {"device": device, "threads": threads, "loading": values["loading"], "engine": values["engine"]}
     given = {flag.name: values[flag.name] for flag in learner_flags if values[flag.name] is not None}
+    searched = {word.partition("=")[0].replace("-", "_") for word in values["search"]}
+    for flag in learner_flags:  # a search overrides the file, as flags do
+        if flag.name in searched and flag.name in of_learner and given[flag.name] == flag.default:
+            del given[flag.name]
     tuning = _tuning(stream, learner, values, {flag.name: values[flag.name] for flag in stream_flags}, given, run)
     require(values["trials"] >= 1, f"trials {values['trials']}: at least 1")
     tuning.check()
@@ -135,7 +139,7 @@ def _place_flags() -> list[Flag]:
         Flag("jobs", int | None, None, "processes at once; without it, one a core, or one on a GPU"),
         Flag("runs_per_device", str | None, None, RUNS_PER_DEVICE),
         Flag("dry_run", bool, False, "print what would be searched, and run nothing"),
-        Flag("config", Path | None, None, "TOML file with options that are fixed; flags override it"),
+        Flag("config", Path | None, None, "TOML file with options that are fixed; flags and --search override it"),
         Flag("results", Path, RESULTS, "folder that has one folder a search"),
         Flag("quiet", bool, False, "print nothing but errors"),
     ]
@@ -154,11 +158,11 @@ def _entries(words: list[str], content: dict[str, Any]) -> tuple[Entry, Entry]:
 
 
 def _from_file(content: dict[str, Any], stream: Entry, learner: Entry) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Options of a file, as far as they are of this stream and this strategy."""
+    """Options of a file, as far as they are of this stream and this strategy, and not at their default."""
     of_stream = content.get("benchmark_options", {}) if content.get("benchmark", stream.name) == stream.name else {}
     of_learner = content.get("strategy_options", {}) if content.get("strategy", learner.name) == learner.name else {}
-    defaults = option_defaults(learner.options())
-    fixed = {name: value for name, value in of_learner.items() if value != defaults.get(name)}
+    typed = typed_options(learner, of_learner)
+    fixed = {name: typed[name] for name in other_than_default(learner.options(), typed)}
     return {name: value for name, value in of_stream.items() if name not in _OF_PROTOCOL}, fixed
 
 

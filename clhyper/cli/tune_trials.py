@@ -8,6 +8,7 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -89,7 +90,7 @@ def _print(trials: Trials, best: list[Any], folder: Path) -> None:
     complete = [trial for trial in counted if state_of(trial) == "complete"]
     sign = -1 if tuning.objectives[0].direction == "maximize" else 1
     rows = best if several else sorted(complete, key=lambda trial: (sign * trial.values[0], trial.number))[:_ROWS]
-    console.print(_table(tuning, rows))
+    console.print(_table(tuning, rows, console))
     _line(
         console,
         f"{len(counted)} trials: {', '.join(ended)}. " + ("Above, those that no other beats." if several else ""),
@@ -103,17 +104,25 @@ def _print(trials: Trials, best: list[Any], folder: Path) -> None:
         _line(console, f"or any other of the front: {', '.join(configs[1:])}")
 
 
-def _table(tuning: Tuning, trials: list[Any]) -> Table:
-    table = Table(box=box.SIMPLE)
+def _table(tuning: Tuning, trials: list[Any], console: Console) -> Table:
+    """A column for each option, or one for all where they don't fit."""
+    table = _columns(tuning, trials, apart=True)
+    needed = Measurement.get(console, console.options.update(width=10_000), table).minimum
+    return table if needed <= console.width else _columns(tuning, trials, apart=False)
+
+
+def _columns(tuning: Tuning, trials: list[Any], apart: bool) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for name in ("trial", *(objective.name for objective in tuning.objectives)):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     names = [dimension.name for dimension in tuning.space.dimensions]
-    for name in names:
-        table.add_column(name)
+    for name in names if apart else ("settings",):
+        table.add_column(name, no_wrap=apart)
     for trial in trials:
         values = [shown(o.name, value) for o, value in zip(tuning.objectives, trial.values, strict=True)]
         settings = trial.user_attrs["settings"]
-        table.add_row(str(trial.number), *values, *(Text(_word(settings.get(name, ""))) for name in names))
+        texts = [_word(settings.get(name, "")) for name in names] if apart else [_words(settings)]
+        table.add_row(str(trial.number), *values, *map(Text, texts))
     return table
 
 

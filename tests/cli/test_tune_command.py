@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from clhyper.runs.config import read_toml
+from clhyper.runs.config import make_config, read_toml
 
 pytest.importorskip("optuna")
 NAIVE = "tune split-digits naive --search"
@@ -125,16 +125,31 @@ def test_a_search_without_a_complete_trial_exits_with_1_and_says_why(tune):
     assert not (folder / "best.toml").exists()
 
 
-def test_options_of_a_configuration_file_are_fixed_and_flags_override_them(call, tmp_path):
+def test_options_of_a_configuration_file_are_fixed_and_flags_and_the_search_override_them(call, tmp_path):
     file = tmp_path / "FILE.toml"
     file.write_text(
         'benchmark = "split-digits"\nstrategy = "naive"\n[strategy_options]\nepochs = 3\nnorm = "group"\n'
         "[benchmark_options]\nexperiences = 2\nvalidation = 0.5\n"
     )
-    words = ["--config", file, "--device", "cpu", "--dry-run"]
-    code, out, error = call("tune", *words, "--search", "learning_rate=0.1..1")
-    assert (code, error) == (0, "")
-    assert "on 10 % of the training images, held out, of all 2 experiences" in out
-    code, _, error = call("tune", *words, "--search", "norm=batch,group")
+
+    def planned(*words):
+        code, out, error = call("tune", "--config", file, "--device", "cpu", "--dry-run", *words)
+        return code, out or error
+
+    code, first = planned("--search", "learning_rate=0.1..1")
+    assert code == 0
+    assert "on 10 % of the training images, held out, of all 2 experiences" in first
+    assert planned("--search", "learning_rate=0.1..1", "--epochs", "3") == (0, first)
+    assert planned("--search", "learning_rate=0.1..1", "--epochs", "4")[1] != first
+    assert planned("--search", "norm=batch,group")[0] == 0
+    code, error = planned("--search", "norm=batch,group", "--norm", "batch")
     assert code == 2
     assert "norm: is both searched and fixed" in error
+
+
+def test_what_a_best_configuration_leaves_to_follow_from_other_options_still_follows(call, tmp_path):
+    file = tmp_path / "FILE.toml"
+    file.write_text(make_config("split-digits", "partial-hypernetwork", {}, {"rank": 8}).to_toml())
+    words = ["tune", "--config", file, "--device", "cpu", "--dry-run", "--search", "generator=factored,low-rank"]
+    assert call(*words)[0] == 0
+    assert call(*words, "beta=0.1..1")[0] == 0
