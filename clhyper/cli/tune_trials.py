@@ -44,6 +44,7 @@ class Display(RunDisplay):
     """Runs by the number of their trial and its settings; with the best so far."""
 
     search: Search
+    best = ""
 
     def begin(self, trial: Trial) -> None:
         """Names the runs of a trial."""
@@ -54,16 +55,22 @@ class Display(RunDisplay):
 
     def update(self, config: RunConfig, message: Message) -> None:
         if isinstance(message, Outcome) and message.status in ("complete", "skipped"):
-            message = dataclasses.replace(message, reason=self._best())
+            self.best = self._best()
+            message = dataclasses.replace(message, reason=f"{self.best}, here" if self.best else None)
         super().update(config, message)
 
-    def _best(self) -> str | None:
+    def _show_whole(self) -> None:
+        super()._show_whole()
+        if self.best:
+            self.bars.update(self.whole, state=f"{self.ended}/{self.runs} done, {self.best}")
+
+    def _best(self) -> str:
         """The best trial so far, where there is one objective."""
         best = self.search.trials.best()
         if len(self.search.tuning.objectives) > 1 or not best:
-            return None
+            return ""
         value = shown(self.search.tuning.objectives[0].name, best[0].values[0])
-        return f"best so far {value} (trial {best[0].number}), here"
+        return f"best so far {value} (trial {best[0].number})"
 
 
 def shown(name: str, value: float) -> str:

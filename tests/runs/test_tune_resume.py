@@ -48,8 +48,15 @@ def undisturbed(archive, tmp_path_factory):
     return repeatable(search(tuning(archive), tmp_path_factory.mktemp("undisturbed"), 4).folder)
 
 
-@pytest.mark.parametrize("run", [0, 2])
-@pytest.mark.parametrize("outcome", [False, True], ids=["in a run", "before its outcome is written down"])
+@pytest.mark.parametrize(
+    ("run", "outcome"),
+    [
+        pytest.param(2, False, id="in a run"),
+        pytest.param(0, False, id="in the first run", marks=pytest.mark.slow),
+        pytest.param(2, True, id="before an outcome is written down", marks=pytest.mark.slow),
+        pytest.param(0, True, id="before the first outcome is written down", marks=pytest.mark.slow),
+    ],
+)
 def test_a_search_that_is_stopped_and_goes_on_ends_as_one_that_was_not(run, outcome, archive, undisturbed, tmp_path):
     made = Search(tuning(archive), tmp_path, 4)
     with pytest.raises(KeyboardInterrupt):
