@@ -12,7 +12,10 @@ from clhyper.errors import require, unknown
 from clhyper.runs.config import RunConfig
 from clhyper.runs.outcome import Outcome, Report
 
-EXECUTORS = {"local": "clhyper.runs.executors:LocalExecutor"}
+EXECUTORS = {
+    "local": "clhyper.runs.executors:LocalExecutor",
+    "ray": "clhyper.runs.ray_executor:RayExecutor",
+}
 """Where each executor's class is, by its name."""
 _PACKAGES = {"ray": "ray", "slurm": "submitit"}
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from clhyper.errors import UserError, require
+from clhyper.runs.checks import distinct, first_problem
 from clhyper.runs.config import RunConfig
 from clhyper.runs.files import read_object
 from clhyper.runs.folder import RESULT, RunFolder
@@ -232,9 +233,8 @@ def _start_server(context: Any) -> None:
 
 
 def _check(configs: Sequence[RunConfig], context: Any) -> None:
-    """Reads each stream once, which also fills the cache of images, and tries each depth on its backbone."""
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_prepare_all, args=(list(configs), sender))
+    process = context.Process(target=_tell_problem, args=(distinct(configs), sender))
     process.start()
     sender.close()
     try:
@@ -249,25 +249,7 @@ def _check(configs: Sequence[RunConfig], context: Any) -> None:
         raise UserError(problem)
 
 
-def _prepare_all(configs: list[RunConfig], sender: Connection) -> None:
+def _tell_problem(configs: list[RunConfig], sender: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=die_with_parent, daemon=True).start()
-    from clhyper.runs.run import prepare
-
-    different = {
-        (
-            config.benchmark,
-            str(config.benchmark_options),
-            *(str(config.strategy_options.get(name)) for name in ("freeze_depth", "front", "front_norm")),
-        ): config
-        for config in configs
-    }
-    problem = None
-    try:
-        for config in different.values():
-            prepare(config)
-    except UserError as error:
-        problem = str(error)
-    except Exception:
-        problem = None  # the runs will say why
-    sender.send(problem)
+    sender.send(first_problem(configs))

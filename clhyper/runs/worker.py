@@ -46,7 +46,7 @@ def alone(config: RunConfig, results: Path, connection: Connection, processes: i
     """A process that has one run."""
     _begin()
     tell = functools.partial(_send, connection, threading.Lock(), config)
-    tell(_attempt(config, results, tell, runs_at_once=processes))
+    tell(attempt(config, results, tell, runs_at_once=processes))
 
 
 def side_by_side(first: RunConfig, results: Path, connection: Connection, processes: int, lanes: int | None) -> None:
@@ -83,7 +83,7 @@ def _send(connection: Connection, sending: threading.Lock, config: RunConfig, me
         os._exit(1)
 
 
-def _attempt(config: RunConfig, results: Path, tell: Callable[[Message], None], **how: Any) -> Outcome:
+def attempt(config: RunConfig, results: Path, tell: Callable[[Message], None], **how: Any) -> Outcome:
     """One run to its end, whatever that is."""
     from clhyper.runs.run import is_out_of_memory, run
 
@@ -203,7 +203,7 @@ class _SideBySide:
         outcome = Outcome("failed", self.results / config.name, "its thread ended")
         try:
             with self._stream(slot):
-                outcome = _attempt(config, self.results, tell, **how)
+                outcome = attempt(config, self.results, tell, **how)
         finally:
             if _POISONED in (outcome.reason or "") and not outcome.out_of_memory and lane.ever > 1:
                 os._exit(1)  # all runs of this process fail from now on: as after a crash, each goes on alone

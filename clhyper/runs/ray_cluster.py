@@ -1,0 +1,82 @@
+"""The connection to a Ray cluster, and what the cluster can hold."""
+
+import logging
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from clhyper.errors import UserError, require
+
+_ADDRESS = re.compile(r"auto|(\[[0-9a-fA-F:]+\]|[\w.-]+):\d{1,5}")
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # what Ray will do anyway some day, and warns of until then
+}
+
+
+def check_address(address: str | None) -> None:
+    """Raises `UserError` for what is no address of a cluster."""
+    require(
+        address is None or _ADDRESS.fullmatch(address) is not None,
+        f"address {address}: give auto, for the cluster that this machine belongs to, or its HOST:PORT as ray start"
+        " --head prints it",
+    )
+
+
+@contextmanager
+def connected(address: str | None) -> Iterator[None]:
+    """Inside, this process is connected to a cluster: its present one, that of `address`, or one of its own.
+
+    Raises:
+        UserError: no cluster answers there.
+    """
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    from ray._private import worker as ray_worker
+
+    ray_worker._worker_logs_enabled = False  # a line of its own for each dead worker, in the midst of the display
+    own: dict[str, Any] = {} if address else {"num_cpus": len(os.sched_getaffinity(0))}
+    try:
+        ray.init(
+            address or "local",
+            include_dashboard=None if address else False,
+            log_to_driver=False,
+            logging_level=logging.CRITICAL,
+            **own,
+        )
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        ray.shutdown()
+        if address is None:
+            raise
+        said = str(error).partition("\n")[0].rstrip(".")
+        raise UserError(
+            f"address {address}: no Ray cluster answers ({said}); start one with ray start --head, or leave --address"
+            " out for one of this machine alone"
+        ) from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def room(threads: int, gpus: float) -> list[int]:
+    """How many runs of so many CPU threads and GPUs each node can hold at once."""
+    import ray
+
+    found = []
+    for node in ray.nodes():
+        resources = node["Resources"] if node["Alive"] else {}
+        runs = int(resources.get("CPU", 0) / threads)
+        if gpus >= 1:
+            runs = min(runs, int(resources.get("GPU", 0) // gpus))
+        elif gpus:
+            runs = min(runs, int(resources.get("GPU", 0)) * int(1 / gpus))
+        found.append(runs)
+    return found
