@@ -68,9 +68,10 @@ class Display:
         if name not in self.rows:
             self.rows[name] = self.bars.add_task(name, total=progress.total, state="")
         accuracy = "" if progress.accuracy is None else f" acc {100 * progress.accuracy:.1f} %"
+        loss = "" if progress.loss is None else f" loss {progress.loss:.3f}"
         state = (
             f"experience {progress.experience}/{progress.experiences} epoch {progress.epoch}/{progress.epochs}"
-            f" loss {progress.loss:.3f}{accuracy}"
+            f"{loss}{accuracy}"
         )
         self.bars.update(self.rows[name], completed=progress.done, total=progress.total, state=state)
         self.share[name] = progress.done / progress.total

@@ -10,18 +10,16 @@ from clhyper.cli.common import (
     RESULTS,
     check_output,
     cores,
-    jobs_and_threads,
     resolve_device,
     run_flags,
-    runs_per_device,
 )
+from clhyper.cli.executors import ELSEWHERE, PROCESSES, chosen_executor
 from clhyper.cli.flags import Flag, parse, split_positionals
 from clhyper.cli.fronts import checked_fronts, train_fronts, without_failed
 from clhyper.cli.list import listed_studies
-from clhyper.cli.sweep import RUNS_PER_DEVICE, at_once, execute_and_show
+from clhyper.cli.sweep import execute_and_show
 from clhyper.errors import UserError, require
 from clhyper.registry import studies
-from clhyper.runs.executors import LocalExecutor
 from clhyper.runs.study import Study, expand, read_study
 
 OUTPUT = Path("results")
@@ -36,6 +34,7 @@ command may be started again at any time. All options:
 Examples:
   clhyper study freeze-depth --streams digits --seeds 2 --set epochs=3 --output try
   clhyper study freeze-depth --data cifar10=DIR glyphs=glyphs.npz --device cuda --runs-per-device auto
+  clhyper study freeze-depth --seeds 10 --executor ray --address auto
   clhyper study freeze-depth --page-only
 
 Exit codes: 0 done, 1 a run failed (the others went on), 2 bad input, 130 stopped by Ctrl-C."""
@@ -67,13 +66,13 @@ def main(arguments: list[str]) -> int:
     ]
     runs_flags = [flag for flag in run_flags({}) if flag.name != "results"]
     training = [
-        Flag("jobs", int | None, None, "processes at once; without it, one a core, or one on a GPU"),
-        Flag("runs_per_device", str | None, None, RUNS_PER_DEVICE),
+        *PROCESSES,
         *[flag for flag in runs_flags if flag.name != "quiet"],
     ]
     running = [
         *given,
         *training,
+        *ELSEWHERE,
         Flag("results", Path, RESULTS / study.name, "folder that has one folder a run"),
         Flag("dry_run", bool, False, "print what would run, and run nothing"),
     ]
@@ -102,8 +101,7 @@ def main(arguments: list[str]) -> int:
     if not values["page_only"]:
         paths = _pairs("data", values["data"])
         device = resolve_device(values["device"])
-        lanes = runs_per_device(values["runs_per_device"])
-        jobs, threads = jobs_and_threads(values["jobs"], values["threads"], device, lanes)
+        chosen = chosen_executor(values, device)
         planned = expand(
             study,
             paths,
@@ -111,7 +109,7 @@ def main(arguments: list[str]) -> int:
             values["seeds"],
             {name: _value(text) for name, text in _pairs("set", values["set"]).items()},
             device=device,
-            threads=threads,
+            threads=chosen.threads,
             loading=values["loading"],
             engine=values["engine"],
         )
@@ -120,13 +118,13 @@ def main(arguments: list[str]) -> int:
         fronts = checked_fronts(planned)
         if values["dry_run"]:
             print("\n".join([*(f"front {front.file}" for front in fronts), *(one.config.name for one in planned)]))
-            print(f"{len(planned)} runs, {at_once(jobs, lanes)}, {threads} CPU threads each, on {device}")
+            print(f"{len(planned)} runs, {chosen.at_once}, {chosen.threads} CPU threads each, on {device}")
             return 0
         from clhyper.runs.archive import ARCHIVE, pack
 
         failed = train_fronts(fronts, values["results"], values["threads"] or cores(), values["quiet"])
         able = without_failed(planned, failed, values["results"])
-        code = execute_and_show(able, values["results"], LocalExecutor(jobs, lanes), values["quiet"]) if able else 0
+        code = execute_and_show(able, values["results"], chosen.executor, values["quiet"]) if able else 0
         code = 1 if failed else code
         shown = _command(name, values, [*given, *training], paths)
         pack(planned, values["results"], output / ARCHIVE, shown, paths)

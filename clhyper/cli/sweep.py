@@ -3,16 +3,17 @@
 import os
 from pathlib import Path
 
-from clhyper.cli.common import RunsPerDevice, jobs_and_threads, resolve_device, run_flags, runs_per_device
+from clhyper.cli.common import resolve_device, run_flags
+from clhyper.cli.executors import ELSEWHERE, EXAMPLES, PROCESSES, chosen_executor
 from clhyper.cli.flags import Flag, option_flags, parse, split_positionals
 from clhyper.cli.run import config_path
 from clhyper.errors import UserError, require, unknown
 from clhyper.registry import find, option_defaults
 from clhyper.runs.config import RunConfig, read_toml, typed_options
-from clhyper.runs.executors import Executor, LocalExecutor
+from clhyper.runs.executors import Executor
 from clhyper.runs.sweep import parse_numbers, parse_seeds, plan
 
-_HELP = """usage: clhyper sweep BENCHMARK STRATEGY... [options]
+_HELP = f"""usage: clhyper sweep BENCHMARK STRATEGY... [options]
 
 Trains strategies by freeze depths and seeds, several runs at once. What is finished is skipped and what was interrupted
 goes on, so the same command may be started again at any time. All options:
@@ -23,11 +24,9 @@ Examples:
   clhyper sweep split-digits partial-hypernetwork latent-replay --freeze-depth 0-3 --seeds 5
   clhyper sweep split-cifar10 naive separate --data data --seeds 1,7,9 --runs-per-device 8 --device cuda
   clhyper sweep split-digits naive joint --seeds 3 --dry-run
+{EXAMPLES}
 
 Exit codes: 0 done, 1 a run failed (the others went on), 2 bad input, 130 stopped by Ctrl-C."""
-RUNS_PER_DEVICE = (
-    "runs side by side in each process, a number or auto: as many as memory and throughput allow; without it, one"
-)
 
 
 def main(arguments: list[str]) -> int:
@@ -64,8 +63,8 @@ def main(arguments: list[str]) -> int:
         [
             Flag("freeze_depth", str | None, depth, "depths for strategies that have one, as 0-4 or 0,2,4"),
             Flag("seeds", str | None, None, "number of seeds, as 5 (0 to 4), or the seeds, as 1,7,9; without it, one"),
-            Flag("jobs", int | None, None, "processes at once; without it, one a core, or one on a GPU"),
-            Flag("runs_per_device", str | None, None, RUNS_PER_DEVICE),
+            *PROCESSES,
+            *ELSEWHERE,
             Flag("dry_run", bool, False, "print what would run, and run nothing"),
             Flag("config", Path | None, None, "TOML file with options; flags override it"),
             *run_flags(content),
@@ -75,8 +74,7 @@ def main(arguments: list[str]) -> int:
         flags,
     )
     device = resolve_device(values["device"])
-    lanes = runs_per_device(values["runs_per_device"])
-    jobs, threads = jobs_and_threads(values["jobs"], values["threads"], device, lanes)
+    chosen = chosen_executor(values, device)
     configs = plan(
         benchmark,
         strategies,
@@ -85,22 +83,15 @@ def main(arguments: list[str]) -> int:
         benchmark_options={flag.name: values[flag.name] for flag in stream_flags},
         strategy_options={name: values[name] for name in learner_flags if values[name] is not None},
         device=device,
-        threads=threads,
+        threads=chosen.threads,
         loading=values["loading"],
         engine=values["engine"],
     )
     if values["dry_run"]:
         print("\n".join(config.name for config in configs))
-        print(f"{len(configs)} runs, {at_once(jobs, lanes)}, {threads} CPU threads each, on {device}")
+        print(f"{len(configs)} runs, {chosen.at_once}, {chosen.threads} CPU threads each, on {device}")
         return 0
-    return execute_and_show(configs, values["results"], LocalExecutor(jobs, lanes), values["quiet"])
-
-
-def at_once(jobs: int, lanes: RunsPerDevice) -> str:
-    """`8 at once`, `2 x 4 at once`, or that the number is found."""
-    if lanes == "auto":
-        return f"as many at once as memory and throughput allow{f' in each of {jobs} processes' if jobs > 1 else ''}"
-    return f"{jobs * lanes if 1 in (jobs, lanes) else f'{jobs} x {lanes}'} at once"
+    return execute_and_show(configs, values["results"], chosen.executor, values["quiet"])
 
 
 def execute_and_show(configs: list[RunConfig], results: Path, executor: Executor, quiet: bool) -> int:

@@ -15,6 +15,7 @@ from clhyper.runs.outcome import Outcome, Report
 EXECUTORS = {
     "local": "clhyper.runs.executors:LocalExecutor",
     "ray": "clhyper.runs.ray_executor:RayExecutor",
+    "slurm": "clhyper.runs.slurm_executor:SlurmExecutor",
 }
 """Where each executor's class is, by its name."""
 _PACKAGES = {"ray": "ray", "slurm": "submitit"}

@@ -14,7 +14,8 @@ Status = Literal["complete", "skipped", "failed", "busy", "stopped"]
 @dataclass(frozen=True)
 class Progress:
     """A run's state: `done` of `total` epochs over the stream, the present experience (from 1) and epoch (from 1),
-    the batch's loss, and the mean accuracy over the experiences learned so far (a fraction, or None)."""
+    the batch's loss (None where it isn't told), and the mean accuracy over the experiences learned so far (a fraction,
+    or None)."""
 
     done: int
     total: int
@@ -22,7 +23,7 @@ class Progress:
     experiences: int
     epoch: int
     epochs: int
-    loss: float
+    loss: float | None
     accuracy: float | None
 
 

@@ -2,7 +2,7 @@ import functools
 from pathlib import Path
 
 import pytest
-from small_sweeps import all_numbers, small_plan, write_archive
+from small_sweeps import all_numbers, longer_plan, small_plan, write_archive
 from trained_runs import trained_run
 
 from clhyper.runs.run import run
@@ -18,6 +18,15 @@ def uninterrupted(archive, tmp_path_factory) -> dict:
     """Numbers of every strategy's run, made one after the other in this process."""
     results = tmp_path_factory.mktemp("uninterrupted")
     for config in small_plan(archive):
+        assert run(config, results).status == "complete"
+    return all_numbers(results)
+
+
+@pytest.fixture(scope="session")
+def longer(archive, tmp_path_factory) -> dict:
+    """Numbers of longer runs, made one after the other in this process."""
+    results = tmp_path_factory.mktemp("longer")
+    for config in longer_plan(archive):
         assert run(config, results).status == "complete"
     return all_numbers(results)
 

@@ -66,6 +66,17 @@ def small_plan(
     return [config for name in strategies for config in grid if config.strategy == name]
 
 
+def longer_plan(archive: Path, strategies: Iterable[str] = ("naive", "latent-replay", "ewc")) -> list[RunConfig]:
+    """Runs whose experiences take long enough for something to happen in them."""
+    return plan(
+        "split-npz",
+        list(strategies),
+        depths=[1],
+        benchmark_options={"data": archive, **STREAM},
+        strategy_options={**TRAINING, "epochs": 60, **(REPLAY if "latent-replay" in strategies else {})},
+    )
+
+
 def small_words(archive: Path, results: Path, strategies: Iterable[str] = STRATEGIES, **flags: Any) -> list[str]:
     """Words of the command after `clhyper`."""
     strategies = list(strategies)
@@ -135,6 +146,14 @@ def _is_alive(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:  # it ended between the two questions
         return False
+
+
+def at_work_on(strategy: str, results: Path) -> psutil.Process:
+    """The process that holds the lock of a strategy's run."""
+    (lock,) = results.glob(f"*_{strategy}_*/lock")
+    held = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    (pid,) = [words[4] for words in held if words[5].endswith(f":{lock.stat().st_ino}")]
+    return psutil.Process(int(pid))
 
 
 def wait_until(condition: Any, what: str, seconds: float = 60) -> None:

@@ -1,0 +1,177 @@
+"""Sweeps on a Ray cluster of several nodes on this machine, which lose workers and nodes."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from small_sweeps import (
+    assert_same_numbers,
+    at_work_on,
+    finished_records,
+    longer_plan,
+    small_plan,
+    small_words,
+    wait_until,
+)
+
+from clhyper.errors import UserError
+from clhyper.runs.executors import executor
+from clhyper.runs.outcome import Note, Outcome
+from clhyper.runs.ray_executor import RayExecutor
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
+
+
+@pytest.fixture(scope="module")
+def cluster(cache_of_images):
+    """A cluster of two nodes that each hold one run, beside a head that holds none; this process is connected."""
+    import ray
+    from ray.cluster_utils import Cluster
+
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    for _ in range(2):
+        found.add_node(num_cpus=1)
+    ray.init(address=found.address, log_to_driver=False)
+    yield found
+    ray.shutdown()
+    found.shutdown()
+
+
+class Story:
+    """Notes what is reported, and does something once, when a run has told of its second experience."""
+
+    def __init__(self, deed=lambda: None, strategies=("naive",)) -> None:
+        self.deed, self.awaited, self.done = deed, set(strategies), False
+        self.notes, self.ended = [], {}
+
+    def __call__(self, config, message):
+        if isinstance(message, Note):
+            self.notes.append(message.text)
+        elif isinstance(message, Outcome):
+            self.ended[config.strategy] = message.status
+        elif message.experience >= 2 and not self.done:
+            self.awaited.discard(config.strategy)
+            if not self.awaited:
+                self.done = True
+                return self.deed()
+        return None
+
+
+def test_a_killed_worker_costs_a_retry_and_the_numbers_are_those_of_runs_here(cluster, archive, longer, tmp_path):
+    story = Story(lambda: at_work_on("naive", tmp_path).kill())
+    executor("ray").execute(longer_plan(archive), tmp_path, story)
+    assert story.ended == {"naive": "complete", "latent-replay": "complete", "ewc": "complete"}
+    assert story.notes == ["its worker died; it goes on from its last finished experience (retry 1 of 3)"]
+    assert_same_numbers(tmp_path, longer)
+    assert not [path for path in tmp_path.iterdir() if path.is_file()], "nothing but runs is left"
+
+
+def test_what_a_removed_node_had_goes_on_on_another(cluster, archive, longer, tmp_path):
+    lost = cluster.add_node(num_cpus=1)
+    story = Story(lambda: cluster.remove_node(lost, allow_graceful=False), ("naive", "latent-replay", "ewc"))
+    executor("ray").execute(longer_plan(archive), tmp_path, story)
+    assert set(story.ended.values()) == {"complete"}
+    assert story.notes == ["its node died; it goes on from its last finished experience (retry 1 of 3)"]
+    assert_same_numbers(tmp_path, longer)
+
+
+def test_results_that_nodes_do_not_see_come_back_after_each_experience(cluster, archive, longer, tmp_path):
+    """Under /proc/self each process has a file system of its own; a killed worker's run takes its checkpoint along."""
+    finished = {}
+
+    def kill():
+        finished.update(finished_records(tmp_path / "r"))
+        at_work = [p for p in psutil.process_iter(["cmdline"]) if (p.info["cmdline"] or [""])[0] == "ray::work"]
+        at_work[0].kill()
+
+    door = os.open(tmp_path, os.O_RDONLY)
+    story = Story(kill, ("naive", "latent-replay"))
+    try:
+        executor("ray").execute(longer_plan(archive), Path(f"/proc/self/fd/{door}/r"), story)
+    finally:
+        os.close(door)
+    assert set(story.ended.values()) == {"complete"}
+    assert story.notes == ["its worker died; it goes on from its last finished experience (retry 1 of 3)"]
+    assert len(finished) >= 2
+    for name, records in finished.items():
+        assert finished_records(tmp_path / "r")[name][: len(records)] == records, "trained again"
+    assert_same_numbers(tmp_path / "r", longer)
+
+
+def test_collected_runs_are_skipped_when_complete_and_left_alone_when_busy(cluster, archive, uninterrupted, tmp_path):
+    from clhyper.runs.folder import RunFolder
+
+    configs = small_plan(archive, ["naive", "ewc"])
+    collecting = executor("ray", collect="always")
+    with RunFolder(tmp_path, configs[1]).held():
+        story = Story()
+        collecting.execute(configs, tmp_path, story)
+    assert story.ended == {"naive": "complete", "ewc": "busy"}
+    story = Story()
+    outcomes = collecting.execute(configs, tmp_path, story)
+    assert story.ended == {"naive": "skipped", "ewc": "complete"}
+    assert {outcome.folder.parent for outcome in outcomes.values()} == {tmp_path}
+    assert_same_numbers(tmp_path, {config.name: uninterrupted[config.name] for config in configs})
+
+
+def test_a_run_stops_when_its_report_says_so_and_an_iterator_is_drawn_from_as_runs_end(cluster, archive, tmp_path):
+    story, at_draw = Story(lambda: True), []
+
+    def draw():
+        for config in longer_plan(archive):
+            at_draw.append(len(story.ended))
+            yield config
+
+    executor("ray").execute(draw(), tmp_path, story)
+    assert story.ended == {"naive": "stopped", "latent-replay": "complete", "ewc": "complete"}
+    assert at_draw == [0, 0, 1]
+    stopped = next(name for name in finished_records(tmp_path) if "_naive_" in name)
+    assert 1 <= len(finished_records(tmp_path)[stopped]) < 4
+    assert not (tmp_path / stopped / "failure.json").exists()
+
+
+def test_bad_input_is_found_before_a_run_starts_and_never_retried(cluster, archive, tmp_path):
+    bad = small_plan(tmp_path / "none.npz", ["naive"])
+    with pytest.raises(UserError, match=r"none\.npz"):
+        executor("ray").execute([*small_plan(archive, ["naive"]), *bad], tmp_path / "r", Story())
+    assert not (tmp_path / "r").exists()
+    story = Story()
+    (outcome,) = RayExecutor(cluster.address).execute(iter(bad), tmp_path / "r", story).values()
+    assert (outcome.status, outcome.misuse, story.notes) == ("failed", True, [])
+    assert "none.npz" in outcome.reason
+    assert outcome.reason.endswith(f"(on node {os.uname().nodename})")
+
+
+def test_a_run_whose_workers_die_too_often_fails_and_goes_on_later(cluster, archive, longer, tmp_path):
+    (config,) = longer_plan(archive, ["naive"])
+    story = Story(lambda: at_work_on("naive", tmp_path).kill())
+    (outcome,) = executor("ray", retries=0).execute([config], tmp_path, story).values()
+    assert outcome.status == "failed"
+    assert outcome.reason == "its worker died; started again, it goes on from its last finished experience"
+    finished = finished_records(tmp_path)[config.name]
+    executor("ray").execute([config], tmp_path, Story())
+    assert finished_records(tmp_path)[config.name][: len(finished)] == finished
+    assert_same_numbers(tmp_path, {config.name: longer[config.name]})
+
+
+def test_ctrl_c_ends_a_ray_of_its_own_with_one_sentence_and_leaves_nothing_running(archive, tmp_path):
+    words = [*small_words(archive, tmp_path / "r", ["naive"], epochs=200), "--executor", "ray"]
+    command = [sys.executable, "-m", "clhyper.cli.main", *words]
+    sweep = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    wait_until(lambda: list(tmp_path.glob("r/*/checkpoint.pt")), "an experience is finished", 120)
+    started = psutil.Process(sweep.pid).children(recursive=True)
+    assert any("raylet" in process.name() for process in started)
+    os.killpg(sweep.pid, signal.SIGINT)
+    output, error = sweep.communicate(timeout=90)
+    assert sweep.returncode == 130, error
+    assert error.strip() == "clhyper: stopped; the same command goes on from the last finished experiences"
+    assert "ray" not in output.lower()
+    _, alive = psutil.wait_procs(started, timeout=20)
+    assert not alive
+    assert finished_records(tmp_path / "r")
+    assert not [path for path in (tmp_path / "r").iterdir() if path.is_file()]
