@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from clhyper.cli.common import jobs_and_threads, resolve_device, run_flags, runs_per_device
+from clhyper.cli.common import resolve_device, run_flags
+from clhyper.cli.executors import ELSEWHERE, PROCESSES, chosen_executor
 from clhyper.cli.flags import Flag, option_flags, parse, split_positionals
 from clhyper.cli.run import config_path
-from clhyper.cli.sweep import RUNS_PER_DEVICE, at_once, check_results
+from clhyper.cli.sweep import check_results
 from clhyper.errors import UserError, require
 from clhyper.registry import Entry, find
 from clhyper.runs.config import checked_options, other_than_default, read_toml, typed_options
@@ -55,9 +56,8 @@ def main(arguments: list[str]) -> int:
         flags,
     )
     device = resolve_device(values["device"])
-    lanes = runs_per_device(values["runs_per_device"])
-    jobs, threads = jobs_and_threads(values["jobs"], values["threads"], device, lanes)
-    run = {"device": device, "threads": threads, "loading": values["loading"], "engine": values["engine"]}
+    chosen = chosen_executor(values, device)
+    run = {"device": device, "threads": chosen.threads, "loading": values["loading"], "engine": values["engine"]}
     given = {flag.name: values[flag.name] for flag in learner_flags if values[flag.name] is not None}
     searched = {word.partition("=")[0].replace("-", "_") for word in values["search"]}
     for flag in learner_flags:  # a search overrides the file, as flags do
@@ -67,17 +67,17 @@ def main(arguments: list[str]) -> int:
     require(values["trials"] >= 1, f"trials {values['trials']}: at least 1")
     tuning.check()
     if values["dry_run"]:
-        _print_plan(tuning, values["trials"], f"{at_once(jobs, lanes)}, {threads} CPU threads each, on {device}")
+        _print_plan(tuning, values["trials"], f"{chosen.at_once}, {chosen.threads} CPU threads each, on {device}")
         return 0
     from clhyper.cli.tune_trials import search_and_show
-    from clhyper.runs.executors import LocalExecutor
     from clhyper.runs.local import check_inputs
     from clhyper.tune.trials import require_optuna
 
     require_optuna()
     check_results(values["results"])
-    check_inputs(tuning.corners(), values["results"])
-    return search_and_show(tuning, values["results"], values["trials"], LocalExecutor(jobs, lanes), values["quiet"])
+    if values["executor"] == "local":  # elsewhere, this machine may have neither the data nor a GPU
+        check_inputs(tuning.corners(), values["results"])
+    return search_and_show(tuning, values["results"], values["trials"], chosen.executor, values["quiet"])
 
 
 def _search_flags() -> list[Flag]:
@@ -136,8 +136,8 @@ def _search_flags() -> list[Flag]:
 
 def _place_flags() -> list[Flag]:
     return [
-        Flag("jobs", int | None, None, "processes at once; without it, one a core, or one on a GPU"),
-        Flag("runs_per_device", str | None, None, RUNS_PER_DEVICE),
+        *PROCESSES,
+        *ELSEWHERE,
         Flag("dry_run", bool, False, "print what would be searched, and run nothing"),
         Flag("config", Path | None, None, "TOML file with options that are fixed; flags and --search override it"),
         Flag("results", Path, RESULTS, "folder that has one folder a search"),
