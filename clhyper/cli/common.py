@@ -85,10 +85,13 @@ def runs_per_device(text: str | None) -> RunsPerDevice:
     return int(text)
 
 
-def jobs_and_threads(jobs: int | None, threads: int | None, device: str, lanes: RunsPerDevice = 1) -> tuple[int, int]:
+def jobs_and_threads(
+    jobs: int | None, threads: int | None, device: str, lanes: RunsPerDevice = 1, devices: int = 1
+) -> tuple[int, int]:
     """Processes at once (on a CPU as many as cores, on a GPU one) and CPU threads for each run.
 
-    lanes: runs side by side in each process, which share its cores; auto counts as 16.
+    lanes: runs side by side in each process, which share its cores; auto counts as 16. devices: how many have as many
+    processes each.
 
     Raises:
         UserError: a number below 1.
@@ -98,7 +101,7 @@ def jobs_and_threads(jobs: int | None, threads: int | None, device: str, lanes: 
             raise UserError(f"{name} {value}: at least 1")
     lanes = LADDER[-1] if lanes == "auto" else lanes
     jobs = jobs or (cores() // ((threads or 1) * lanes) or 1 if device == "cpu" else 1)
-    return jobs, threads or max(1, cores() // (jobs * lanes))
+    return jobs, threads or max(1, cores() // (jobs * lanes * devices))
 
 
 def words_and_flags(arguments: list[str]) -> tuple[list[str], list[str]]:

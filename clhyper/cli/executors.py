@@ -6,6 +6,7 @@ from clhyper.cli.common import RunsPerDevice, jobs_and_threads, runs_per_device
 from clhyper.cli.flags import Flag
 from clhyper.errors import require
 from clhyper.runs.executors import EXECUTORS, Executor, executor
+from clhyper.runs.sweep import parse_numbers
 
 RUNS_PER_DEVICE = (
     "runs side by side in each process, a number or auto: as many as memory and throughput allow; without it, one"
@@ -13,6 +14,12 @@ RUNS_PER_DEVICE = (
 PROCESSES = [
     Flag("jobs", int | None, None, "processes at once; without it, one a core, or one on a GPU"),
     Flag("runs_per_device", str | None, None, RUNS_PER_DEVICE),
+    Flag(
+        "gpus",
+        str | None,
+        None,
+        "GPUs of this machine that runs are spread over, by number as 0-3 or 0,2, or all; without it, that of --device",
+    ),
 ]
 ELSEWHERE = [
     Flag(
@@ -47,15 +54,17 @@ ELSEWHERE = [
 EXAMPLES = """  clhyper sweep split-digits naive joint --seeds 5 --executor ray --address auto
   clhyper sweep split-digits naive joint --seeds 5 --executor slurm --slurm partition=cpu time=60"""
 _OWN = {
-    "local": ("jobs", "runs_per_device"),
+    "local": ("jobs", "runs_per_device", "gpus"),
     "ray": ("address", "gpus_per_run", "retries", "collect"),
     "slurm": ("slurm",),
 }
 _INSTEAD = {
     ("ray", "jobs"): "Ray decides by --threads and --gpus-per-run how many run at once",
     ("ray", "runs_per_device"): "give --gpus-per-run 0.25 for four runs on a GPU",
+    ("ray", "gpus"): "Ray spreads runs over the GPUs of its cluster",
     ("slurm", "jobs"): "Slurm decides how many run at once; --slurm array_parallelism=8 asks for at most 8",
     ("slurm", "runs_per_device"): "each job has one run",
+    ("slurm", "gpus"): "each job has a GPU of its own",
 }
 
 
@@ -81,9 +90,11 @@ def chosen_executor(values: dict[str, Any], device: str) -> Chosen:
                 values[flag] in (None, ()), f"--{flag.replace('_', '-')} has no meaning with --executor {name}: {hint}"
             )
     if name == "local":
-        lanes = runs_per_device(values["runs_per_device"])
-        jobs, threads = jobs_and_threads(values["jobs"], values["threads"], device, lanes)
-        return Chosen(executor("local", jobs=jobs, runs_per_device=lanes), threads, _at_once(jobs, lanes))
+        lanes, devices = runs_per_device(values["runs_per_device"]), _devices(values["gpus"], device)
+        jobs, threads = jobs_and_threads(values["jobs"], values["threads"], device, lanes, max(1, len(devices)))
+        spread = f" on each of {len(devices)} GPUs" if len(devices) > 1 else ""
+        local = executor("local", jobs=jobs, runs_per_device=lanes, devices=devices)
+        return Chosen(local, threads, _at_once(jobs, lanes) + spread)
     _, threads = jobs_and_threads(1, 1 if values["threads"] is None else values["threads"], device)
     if name == "slurm":
         return Chosen(executor("slurm", options=_options(values["slurm"])), threads, "a job each")
@@ -96,6 +107,20 @@ def _at_once(jobs: int, lanes: RunsPerDevice) -> str:
     if lanes == "auto":
         return f"as many at once as memory and throughput allow{f' in each of {jobs} processes' if jobs > 1 else ''}"
     return f"{jobs * lanes if 1 in (jobs, lanes) else f'{jobs} x {lanes}'} at once"
+
+
+def _devices(text: str | None, device: str) -> tuple[str, ...]:
+    """The devices that --gpus names."""
+    if text is None:
+        return ()
+    require(device == "cuda", f"--gpus {text} with --device {device}: give --device cuda, or leave one of them out")
+    import torch
+
+    there = torch.cuda.device_count()
+    chosen = list(range(there)) if text == "all" else parse_numbers(text, "gpus")
+    few = f"there {'is 1 GPU' if there == 1 else f'are {there} GPUs'} here{', numbered from 0' if there else ''}"
+    require(0 < there > max(chosen), f"gpus {text}: {few}")
+    return tuple(f"cuda:{number}" for number in chosen)
 
 
 def _options(texts: tuple[str, ...]) -> dict[str, str | int]:

@@ -41,16 +41,20 @@ class Executor(Protocol):
 
 @dataclass(frozen=True)
 class LocalExecutor:
-    """Processes of this machine. `jobs`: at once for each device; `runs_per_device`: runs side by side in each."""
+    """Processes of this machine. `jobs`: at once for each device; `runs_per_device`: runs side by side in each.
+
+    `devices`: that runs are spread over, such as cuda:0 and cuda:1, in place of the device that they name.
+    """
 
     jobs: int = 1
     runs_per_device: int | Literal["auto"] = 1
+    devices: tuple[str, ...] = ()
 
     def execute(self, configs: Iterable[RunConfig], results: Path, report: Report) -> dict[str, Outcome]:
         """As `clhyper.runs.local.execute`, which says more."""
         from clhyper.runs.local import execute
 
-        return execute(configs, results, self.jobs, report, self.runs_per_device)
+        return execute(configs, results, self.jobs, report, self.runs_per_device, self.devices)
 
 
 def executor(name: str, **options: Any) -> Executor:

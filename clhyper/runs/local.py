@@ -2,11 +2,13 @@
 side by side in one process."""
 
 import contextlib
+import dataclasses
 import multiprocessing
 import os
 import signal
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -34,6 +36,7 @@ def execute(
     jobs: int = 1,
     report: Report = lambda config, message: None,
     runs_per_device: int | Literal["auto"] = 1,
+    devices: Sequence[str] = (),
 ) -> dict[str, Outcome]:
     """Runs every configuration and returns the outcomes by the configurations' names.
 
@@ -51,6 +54,7 @@ def execute(
             bad input.
         jobs: Processes at once for each device that the configurations name.
         report: Told of each run; may stop it.
+        devices: Where runs go in place of their own device, each to the one with the fewest processes.
 
     Raises:
         UserError: bad input in any of the runs, found before the first one starts.
@@ -66,7 +70,7 @@ def execute(
         _check([located(config, results) for config in configs], context)
     alone = isinstance(configs, list) and len(configs) < 2
     lanes = 1 if alone else None if runs_per_device == "auto" else runs_per_device
-    return _Sweep(configs, results, jobs, report, lanes, context).run()
+    return _Sweep(configs, results, jobs, report, lanes, context, devices).run()
 
 
 def check_inputs(configs: Sequence[RunConfig], results: Path) -> None:
@@ -85,10 +89,11 @@ def _context() -> Any:
 
 @dataclass
 class _Worker:
-    """A process, its device, the runs under way in it, those of them that are to stop, and whether it has one only."""
+    """A process, its device, the one its runs name, those under way, those to stop, and whether it has one only."""
 
     process: Any
     device: str
+    named: str
     alone: bool
     running: dict[str, RunConfig] = field(default_factory=dict)
     stopping: set[str] = field(default_factory=set)
@@ -105,7 +110,9 @@ class _Sweep:
         report: Report,
         lanes: int | None,
         context: Any,
+        devices: Sequence[str],
     ) -> None:
+        self.devices = devices
         self.results, self.jobs, self.report, self.lanes, self.context = results, jobs, report, lanes, context
         self.waiting, self.suspects = Waiting(configs), Waiting([])
         """The suspects were in a process when it died, and are to be run alone."""
@@ -139,18 +146,26 @@ class _Sweep:
             self._start(config, alone=suspect is not None or self.lanes == 1)
 
     def _has_room(self, device: str) -> bool:
-        return sum(worker.device == device for worker in self.workers.values()) < self.jobs
+        return self._place(device) is not None
+
+    def _place(self, device: str) -> str | None:
+        """Where a run that names `device` may go now."""
+        at_work = Counter(worker.device for worker in self.workers.values())
+        free = [one for one in self.devices or (device,) if at_work[one] < self.jobs]
+        return min(free, key=lambda one: at_work[one], default=None)
 
     def _start(self, config: RunConfig, alone: bool) -> None:
         here, there = self.context.Pipe()
-        arguments = (config, self.results, there, self.jobs)
+        device = self._place(config.device) or config.device
+        on_device = dataclasses.replace(config, device=device)
+        arguments = (on_device, self.results, there, self.jobs * max(1, len(self.devices)))
         if alone:
             process = self.context.Process(target=run_alone, args=arguments)
         else:
             process = self.context.Process(target=side_by_side, args=(*arguments, self.lanes))
         process.start()
         there.close()
-        self.workers[here] = _Worker(process, config.device, alone, {config.name: config})
+        self.workers[here] = _Worker(process, device, config.device, alone, {config.name: config})
 
     def _hear(self, ready: Connection) -> None:
         worker = self.workers[ready]
@@ -160,9 +175,10 @@ class _Sweep:
             self._gone(ready)
             return
         if message is ASK:
-            following = self.waiting.take(lambda device: device == worker.device)
+            following = self.waiting.take(lambda device: device == worker.named)
             if following is not None:
                 worker.running[following.name] = following
+                following = dataclasses.replace(following, device=worker.device)
             with contextlib.suppress(OSError):  # it is dead, which is heard of next
                 ready.send(following)
             return

@@ -1,6 +1,7 @@
 """Flags that say where a sweep runs: what belongs together, and what is said of what doesn't."""
 
 import pytest
+import torch
 
 from clhyper.cli.executors import chosen_executor
 from clhyper.runs.executors import LocalExecutor
@@ -9,7 +10,7 @@ from clhyper.runs.slurm_executor import SlurmExecutor
 
 SWEEP = "sweep split-digits naive --device cpu"
 NOTHING = {
-    **dict.fromkeys(("jobs", "runs_per_device", "threads", "address", "gpus_per_run", "retries", "collect")),
+    **dict.fromkeys(("jobs", "runs_per_device", "gpus", "threads", "address", "gpus_per_run", "retries", "collect")),
     "slurm": (),
 }
 
@@ -17,6 +18,8 @@ NOTHING = {
 @pytest.mark.parametrize(
     ("flags", "pieces"),
     [
+        ("--gpus 0,1", ["--gpus 0,1 with --device cpu: give --device cuda, or leave one of them out"]),
+        ("--executor ray --gpus all", ["--gpus has no meaning with --executor ray: Ray spreads runs"]),
         ("--executor rya", ["--executor", "'rya'", "ray"]),
         ("--address auto", ["--address has no meaning with --executor local", "it is for --executor ray"]),
         ("--gpus-per-run 0.5", ["--gpus-per-run has no meaning with --executor local"]),
@@ -56,6 +59,14 @@ def test_a_numbered_gpu_is_refused_where_ray_gives_each_run_its_own(call, tmp_pa
     monkeypatch.chdir(tmp_path)
     code, _, error = call(*["sweep", "split-digits", "naive", "--device", "cuda:1", "--executor", "ray"])
     assert (code, error) == (2, "clhyper: device cuda:1: Ray gives each run its GPU; give cuda\n")
+
+
+@pytest.mark.skipif(torch.cuda.device_count() > 1, reason="there are several GPUs")
+def test_gpus_that_are_not_there_are_refused(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, _, error = call(*["sweep", "split-digits", "naive", "--device", "cuda", "--gpus", "0-1"])
+    assert code == 2
+    assert error.startswith(("clhyper: gpus 0-1: there are 0 GPUs here", "clhyper: gpus 0-1: there is 1 GPU here"))
 
 
 def test_each_executor_gets_its_options_and_runs_elsewhere_take_one_thread():

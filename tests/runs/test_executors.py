@@ -4,9 +4,10 @@ import dataclasses
 import itertools
 
 import pytest
-from small_sweeps import assert_same_numbers, finished_records, small_plan
+from small_sweeps import assert_same_numbers, finished_records, folders, small_plan
 
 from clhyper.errors import UserError
+from clhyper.runs.config import read_toml
 from clhyper.runs.executors import LocalExecutor, executor
 from clhyper.runs.outcome import Outcome, Progress
 from clhyper.runs.waiting import Waiting
@@ -107,3 +108,12 @@ def test_an_iterator_is_left_alone_while_the_device_of_its_last_run_is_full(arch
     assert waiting.take(lambda device: False) is None
     assert len(drawn) == 1
     assert waiting.take(lambda device: device == "cpu") is drawn[1]
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_runs_are_spread_over_several_devices_with_the_numbers_of_one(lanes, archive, uninterrupted, tmp_path):
+    devices = ("cpu", "cpu:0")  # one device by two names
+    outcomes = LocalExecutor(1, lanes, devices).execute(small_plan(archive, STRATEGIES), tmp_path, Watch())
+    assert [outcome.status for outcome in outcomes.values()] == ["complete"] * 3
+    assert_same_numbers(tmp_path, named(uninterrupted, STRATEGIES))
+    assert {read_toml(folder / "config.toml")["device"] for folder in folders(tmp_path)} == set(devices)
