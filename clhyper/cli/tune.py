@@ -32,6 +32,7 @@ Examples:
   clhyper tune split-digits naive --search learning_rate=1e-4..1e-1:log norm=batch,group --trials 20
   clhyper tune split-cifar10 latent-replay --search replay_weight=0.1..10:log --objectives acc bytes-kept
   clhyper tune split-digits partial-hypernetwork --search generator=factored,static rank=8..64 --protocol class-order
+  clhyper tune split-digits naive --search learning_rate=1e-4..1e-1:log --trials 200 --executor ray --address auto
 
 Exit codes: 0 done, 1 no trial is complete, 2 bad input, 130 stopped by Ctrl-C."""
 

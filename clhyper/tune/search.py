@@ -4,40 +4,26 @@ import dataclasses
 import json
 import statistics
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from filelock import FileLock, Timeout
 
 from clhyper.errors import UserError
 from clhyper.runs.config import RunConfig
+from clhyper.runs.executors import Executor
 from clhyper.runs.files import read_json, read_object
 from clhyper.runs.folder import EXPERIENCES, MATRIX, RESULT
-from clhyper.runs.outcome import Note, Outcome, Progress
+from clhyper.runs.outcome import Message, Outcome, Progress
 from clhyper.tune.outputs import RUNS, Outputs
 from clhyper.tune.trials import Trial, Trials
 from clhyper.tune.tuning import Tuning
 
-__all__ = ["Executes", "Search", "Told"]
+__all__ = ["Search"]
 
 _LOCK = "lock"
 _LOCK_SECONDS = 1.0
-
-Told = Callable[[RunConfig, Progress | Outcome | Note], None]
-
-
-class Executes(Protocol):
-    """What executes runs, and stops one at whose progress `report` returns True."""
-
-    def execute(
-        self,
-        configs: Iterable[RunConfig],
-        results: Path,
-        report: Callable[[RunConfig, Progress | Outcome | Note], bool | None],
-    ) -> dict[str, Outcome]:
-        """Runs configurations, each drawn when there is room for it."""
 
 
 @dataclass
@@ -66,7 +52,7 @@ class Search:
         tuning: Tuning,
         results: Path,
         trials: int,
-        report: Told = lambda config, message: None,
+        report: Callable[[RunConfig, Message], object] = lambda config, message: None,
         started: Callable[[Trial], None] = lambda trial: None,
     ) -> None:
         self.tuning, self.total, self.report, self.started = tuning, trials, report, started
@@ -74,7 +60,7 @@ class Search:
         self._underway: dict[str, _Underway] = {}
         self._misuse: str | None = None
 
-    def run(self, executor: Executes) -> Trials:
+    def run(self, executor: Executor) -> Trials:
         """Runs what is left of the trials, and writes down each as it ends.
 
         Raises:
@@ -118,7 +104,7 @@ class Search:
                 self._underway[config.name] = underway
                 yield config
 
-    def _hear(self, config: RunConfig, message: Progress | Outcome | Note) -> bool | None:
+    def _hear(self, config: RunConfig, message: Message) -> bool | None:
         underway = self._underway[config.name]
         stop = None
         if isinstance(message, Progress):

@@ -9,6 +9,7 @@ import pytest
 from small_searches import Here, repeatable, search, small_tuning, table
 from small_sweeps import folders, run_to_end, start, wait_until, workers, write_archive
 
+from clhyper.runs.executors import executor
 from clhyper.runs.outcome import Outcome, Progress
 from clhyper.tune.search import Search
 
@@ -112,3 +113,21 @@ def test_a_search_that_is_killed_or_interrupted_goes_on_with_the_same_command(se
     whole = tmp_path / "whole"
     assert run_to_end(words(archive, whole, sampler="random", pruner="none"), tmp_path / "third.log")[0] == 0
     assert repeatable(folders(whole)[0]) == repeatable(folder)
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(240)
+def test_a_search_on_ray_tries_the_same_settings_with_the_same_numbers_and_stops_hopeless_ones(archive, tmp_path):
+    pytest.importorskip("ray")
+    rates = "learning_rate=0.01,0.02,1e-9"
+    how = {"given": {"epochs": 3}, "protocol": {"first": 3}, "sampler": "random", "pruner": "halving"}
+    here = search(small_tuning(archive, rates, **how), tmp_path / "here", 3)
+    there = search(small_tuning(archive, rates, **how), tmp_path / "there", 3, executor("ray", collect="always"))
+    rows = table(there.folder)
+    assert [row["learning_rate"] for row in rows] == ["0.01", "0.02", "1e-09"]
+    assert rows[2]["state"] == "pruned"
+    assert int(rows[2]["experiences"]) < 3
+    expected = {row["learning_rate"]: row["acc"] for row in table(here.folder) if row["state"] == "complete"}
+    found = {row["learning_rate"]: row["acc"] for row in rows if row["state"] == "complete"}
+    assert found == {rate: expected[rate] for rate in found}
+    assert found
