@@ -56,6 +56,20 @@ def costs() -> str:
     return _table(("cost", "unit", "means"), ((f"`{name}`", _unit(name), text) for name, text in COSTS.items()))
 
 
+def columns() -> str:
+    """The columns of the data frames of results, with their units."""
+    from clhyper.evaluation.cost import COSTS
+    from clhyper.runs.columns import OF_CELLS, OF_EXPERIENCES, OF_RUNS
+
+    frames = {"load": OF_RUNS, "load_experiences": OF_EXPERIENCES, "load_matrix": OF_CELLS}
+    tables = []
+    for name, known in frames.items():
+        said = {column: (_unit(column), COSTS[column]) if column in COSTS else texts for column, texts in known.items()}
+        rows = ((f"`{column}`", unit, marked_up(text)) for column, (unit, text) in said.items())
+        tables.append(f"### {name}\n\n{_table(('column', 'unit', 'means'), rows)}")
+    return "\n".join(tables)
+
+
 def commands() -> str:
     """The help of every command, and of a run with a stream and a strategy."""
     words = [[verb] for verb in VERBS]

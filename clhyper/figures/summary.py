@@ -1,11 +1,13 @@
 """Runs of one configuration brought together over their seeds: means, intervals, failures, order."""
 
+import functools
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
@@ -34,14 +36,20 @@ def mean_and_interval(values: Iterable[float]) -> tuple[float, float]:
 
     The interval of fewer than two values is NaN, and so is the mean of none.
     """
-    known = [float(value) for value in values if not pd.isna(value)]
+    known = [number for number in map(float, values) if not math.isnan(number)]
     if not known:
         return math.nan, math.nan
     mean = math.fsum(known) / len(known)
     if len(known) == 1:
         return mean, math.nan
     deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in known) / (len(known) - 1))
-    return mean, float(stdtrit(len(known) - 1, 0.975)) * deviation / math.sqrt(len(known))
+    return mean, _quantile(len(known)) * deviation / math.sqrt(len(known))
+
+
+@functools.cache
+def _quantile(size: int) -> float:
+    """Of Student's t for a two-sided 95 % interval of the mean of so many values."""
+    return float(stdtrit(size - 1, 0.975))
 
 
 def family_order(families: Iterable[str]) -> list[str]:
@@ -112,23 +120,30 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
     runs = identified(runs)
     numbers = runs.assign(**{name: pd.to_numeric(runs[name]) for name in MEASURES})[runs["status"] == "complete"]
     by_seed = numbers.groupby(["configuration", *REPETITION], dropna=False)[list(MEASURES)].mean()
-    rows: list[dict[str, Any]] = []
-    for number, group in runs.groupby("configuration"):
-        complete = group[group["status"] == "complete"]
-        seeds = by_seed[by_seed.index.get_level_values(0) == number]
-        row: dict[str, Any] = {name: group[name].iloc[0] for name in identity}
-        orders = sorted(set((complete if len(complete) else group)["order"]))
-        row["orders"] = " and ".join(order or BY_NUMBER for order in orders)
-        row["seeds"] = len(seeds)
-        row["failed"] = int((group["status"] == "failed").sum())
-        row["interrupted"] = int((group["status"] == "interrupted").sum())
-        at_once = complete["runs_at_once"] if "runs_at_once" in complete else pd.Series(dtype=float)
-        row["fewest_at_once"], row["runs_at_once"] = at_once.min(), at_once.max()
-        row["note"] = _note(group)
-        for measure in MEASURES:
-            row[measure], row[f"{measure}_interval"] = mean_and_interval(seeds[measure])
-        rows.append(row)
-    summary = pd.DataFrame(rows, columns=columns)
+    first = runs.drop_duplicates("configuration").sort_values("configuration")
+    numbers_of = first["configuration"].tolist()
+    cells: dict[str, list[Any]] = {name: first[name].tolist() for name in identity}
+    cells["orders"] = _orders(runs)
+    spans = _spans(by_seed.index.get_level_values(0).to_numpy(), numbers_of)
+    cells["seeds"] = [end - start for start, end in spans]
+    for state in ("failed", "interrupted"):
+        counts = runs.loc[runs["status"] == state, "configuration"].value_counts()
+        cells[state] = counts.reindex(numbers_of, fill_value=0).tolist()
+    at_once = (
+        runs["runs_at_once"].where(runs["status"] == "complete")
+        if "runs_at_once" in runs
+        else pd.Series(np.nan, runs.index)
+    )
+    shared = pd.to_numeric(at_once).groupby(runs["configuration"])
+    cells["fewest_at_once"], cells["runs_at_once"] = shared.min().tolist(), shared.max().tolist()
+    unfinished = runs[runs["status"].isin(["failed", "interrupted"])].groupby("configuration")
+    notes = {number: _note(group) for number, group in unfinished}
+    cells["note"] = [notes.get(number, "") for number in numbers_of]
+    for measure in MEASURES:
+        values = by_seed[measure].to_numpy()
+        found = [mean_and_interval(values[start:end].tolist()) for start, end in spans]
+        cells[measure], cells[f"{measure}_interval"] = map(list, zip(*found, strict=True)) if found else ([], [])
+    summary = pd.DataFrame(cells, columns=columns)
     summary["freeze_depth"] = summary["freeze_depth"].astype("Int64")
     rank = {family: index for index, family in enumerate(family_order(summary["family"]))}
     order = summary.assign(family=summary["family"].map(rank))
@@ -136,6 +151,24 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
     for name in ("strategy", *CHOICES):
         order[name] = [_NUMBER.sub(lambda number: number[0].zfill(12), str(value)) for value in order[name]]
     return summary.loc[order.sort_values(keys, kind="stable").index].reset_index(drop=True)
+
+
+def _orders(runs: pd.DataFrame) -> list[str]:
+    """The class orders of each configuration's complete runs in words; of all its runs where none is complete."""
+    complete: dict[int, set[str]] = {}
+    every: dict[int, set[str]] = {}
+    for number, order, status in zip(runs["configuration"], runs["order"], runs["status"], strict=True):
+        every.setdefault(number, set()).add(order)
+        if status == "complete":
+            complete.setdefault(number, set()).add(order)
+    found = [complete.get(number, every[number]) for number in sorted(every)]
+    return [" and ".join(order or BY_NUMBER for order in sorted(orders)) for orders in found]
+
+
+def _spans(numbers: np.ndarray, wanted: Sequence[int]) -> list[tuple[int, int]]:
+    """Where each of the `wanted` begins and ends in sorted `numbers`."""
+    starts, ends = (np.searchsorted(numbers, wanted, side) for side in ("left", "right"))
+    return list(zip(starts.tolist(), ends.tolist(), strict=True))
 
 
 def repetitions(summary: pd.DataFrame) -> tuple[str, str]:

@@ -1,5 +1,6 @@
 """The table of a study: on screen, as CSV, as Markdown; `clhyper.figures.latex` writes it as LaTeX."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Literal
 
 import pandas as pd
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
@@ -51,6 +53,12 @@ class Column:
     cells: list[str]
     numeric: bool = True
 
+    @functools.cached_property
+    def widest(self) -> "Column":
+        """The column with no cells but those that its width depends on."""
+        sizes = (len, cell_len, lambda text: max(map(cell_len, text.split()), default=0))
+        return Column(self.header, [max(self.cells, key=size, default="") for size in sizes], self.numeric)
+
 
 def show(summary: pd.DataFrame, console: Console) -> None:
     """Prints one table a setting. A terminal too narrow for all columns shows fewer and says which are left out."""
@@ -88,7 +96,7 @@ def _in_words(columns: list[Column], header: str) -> str:
 
 
 def _fits(columns: list[Column], console: Console) -> bool:
-    shown = _rich_table(columns)
+    shown = _rich_table([column.widest for column in columns])
     return Measurement.get(console, console.options.update(width=10_000), shown).minimum <= console.width
 
 

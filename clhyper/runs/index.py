@@ -64,7 +64,8 @@ def write_index(results: Path, readings: Mapping[str, tuple[Stamp, Reading]]) ->
         columns = columns or list(reading.columns)
         values = [reading.columns[column] for column in columns]
         runs[name] = (digest(stamp), facts[id(reading.facts)], values, reading.faults)
-    with contextlib.suppress(RunError, OSError, ValueError, TypeError):  # an option may be of a type that JSON lacks
+    # An option may be of a type that JSON lacks, and a link may lead to itself.
+    with contextlib.suppress(RunError, OSError, ValueError, TypeError, RuntimeError):
         body = json.dumps({"columns": columns, "facts": said, "runs": runs}, separators=(",", ":")).encode()
         write(results / INDEX, json.dumps(_head(body)).encode() + b"\n" + body)
 

@@ -58,6 +58,16 @@ def test_every_cost_has_a_unit_and_is_explained():
         assert f"`{name}`" in page, name
 
 
+def test_every_column_of_a_frame_of_results_is_explained_and_a_number_has_its_unit():
+    from clhyper.runs.columns import COSTS, METRICS, OF_CELLS, OF_EXPERIENCES, OF_RUNS
+
+    table = generate.columns()
+    for name in (*OF_RUNS, *OF_EXPERIENCES, *OF_CELLS):
+        assert re.search(rf"^\| `{name}` \| [^|]* \| [^|]+ \|$", table, re.M), name
+    for name in (*METRICS, *COSTS):
+        assert re.search(rf"^\| `{name}` \| [^| ]+ \| [^|]+ \|$", table, re.M), name
+
+
 def test_every_command_s_help_is_on_the_page():
     from clhyper.cli.main import VERBS
 

@@ -12,7 +12,8 @@ from written_runs import write_run
 
 from clhyper.errors import UserError
 from clhyper.options import TrainingOptions, only_with
-from clhyper.runs import load, load_matrix, variants
+from clhyper.runs import load, load_experiences, load_matrix, variants
+from clhyper.runs.columns import OF_CELLS, OF_EXPERIENCES, OF_RUNS
 from clhyper.runs.results import COSTS, INFERRED, METRICS
 from clhyper.runs.run import run
 
@@ -108,6 +109,51 @@ def test_matrix_cells_are_those_of_the_file_and_nulls_are_nan(ran):
             assert cell.accuracy == value or (value is None and math.isnan(cell.accuracy))
     assert cells.accuracy.isna().any()
     assert cells.accuracy.dtype == np.float64
+
+
+def test_the_columns_are_those_that_are_documented(ran):
+    assert list(load(ran)) == list(OF_RUNS)
+    assert list(load_experiences(ran)) == list(OF_EXPERIENCES)
+    assert list(load_matrix(ran)) == list(OF_CELLS)
+
+
+def test_an_experience_has_the_accuracy_of_what_was_learned_and_the_costs_of_its_own_training(ran):
+    rows = load_experiences(ran)
+    runs = load(ran).set_index("folder")
+    for folder, mine in rows.groupby("folder"):
+        matrix = json.loads((ran / folder / "matrix.json").read_text())
+        assert mine["experience"].tolist() == mine["training"].tolist() == list(range(len(matrix)))
+        for row in mine.itertuples():
+            assert row.accuracy == pytest.approx(np.mean(matrix[row.experience][: row.experience + 1]))
+        if runs.status[folder] == "complete":
+            assert mine["accuracy"].iloc[-1] == pytest.approx(runs.acc[folder])
+            assert mine["train_macs"].sum() == runs.train_macs[folder]
+            assert mine["bytes_kept"].iloc[-1] == runs.bytes_kept[folder]
+        else:
+            assert len(mine) == 1
+    assert rows["folder"].nunique() == 3
+    assert rows["peak_device_bytes"].isna().all()
+    assert rows.attrs["unread"] == {}
+
+
+def test_what_learns_everything_at_once_has_one_row_over_all_experiences(archive, tmp_path):
+    (config,) = small_plan(archive, ["joint"], experiences=2)
+    run(config, tmp_path)
+    rows = load_experiences(tmp_path)
+    assert rows[["training", "experience"]].to_numpy().tolist() == [[0, 1]]
+    assert rows["accuracy"][0] == pytest.approx(load(tmp_path)["acc"][0])
+
+
+@pytest.mark.parametrize(
+    "line", ["{", "[]", "3", "null", '{"experience": 0}', "[" * 9000, "9" * 5000, '{"experience": "x"}']
+)
+def test_records_that_are_damaged_are_named_and_the_others_read(line, ran, tmp_path):
+    shutil.copytree(ran, tmp_path / "r")
+    (folder,) = (tmp_path / "r").glob("*naive*")
+    (folder / "experiences.jsonl").write_text(line)
+    rows = load_experiences(tmp_path / "r")
+    assert rows["folder"].nunique() == 2
+    assert rows.attrs["unread"] == {folder.name: "experiences.jsonl damaged"}
 
 
 def test_what_is_none_of_ours_is_passed_over(ran, tmp_path):
