@@ -28,6 +28,7 @@ FORMS = (
     *((name, None, 0.9, 0.1, 1.4) for name in ("ewc", "lwf", "agem", "der")),
 )
 """Strategy, freeze depth, accuracy when learned, what each later experience takes of it, relative cost."""
+_PARTS = ("front_macs", "generation_macs", "back_macs", "drift_macs", "other_macs")
 _FAILED, _INTERRUPTED = 0.01, 0.01
 _SEED = "\nseed = 0\n"
 
@@ -124,7 +125,9 @@ class _Template:
     def _record(self, number: int, row: list[float | None], relative: float, drawn: random.Random) -> dict[str, Any]:
         record = copy.deepcopy(self.records[number % len(self.records)])
         cost = record["cost"]
-        cost["train_macs"] = int(cost["train_macs"] * relative)
+        parts = [name for name in _PARTS if cost.get(name) is not None]
+        cost |= {name: int(cost[name] * relative) for name in parts}
+        cost["train_macs"] = sum(cost[name] for name in parts)
         cost["train_seconds"] *= relative * drawn.lognormvariate(0, 0.05)
         return record | {"experience": number, "training": number, "accuracy": row}
 
@@ -132,7 +135,11 @@ class _Template:
         self, kind: dict[str, Any], matrix: list[list[float | None]], records: list[dict[str, Any]]
     ) -> dict[str, Any]:
         metrics = {name: value for name, (value, _) in all_metrics(matrix).items()}
-        summed = {name: sum(record["cost"][name] for record in records) for name in ("train_macs", "train_seconds")}
+        summed = {
+            name: sum(record["cost"][name] for record in records)
+            for name in (*_PARTS, "train_macs", "train_seconds")
+            if self.result["cost"].get(name) is not None
+        }
         return (
             self.result
             | kind
