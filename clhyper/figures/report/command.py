@@ -8,14 +8,17 @@ from clhyper.runs.config import options_class, other_than_default
 
 
 def command(config: dict[str, Any]) -> str:
-    """`clhyper run` with every option that isn't at its default, from what `config.toml` says; empty without names."""
+    """`clhyper run` with every option that isn't at its default, from what `config.toml` says, but for the seed.
+
+    Empty without the names of a stream and a strategy.
+    """
     benchmark, strategy = config.get("benchmark"), config.get("strategy")
     if not isinstance(benchmark, str) or not isinstance(strategy, str):
         return ""
     words = ["clhyper", "run", benchmark, strategy]
     words += _options("strategy", strategy, config.get("strategy_options", {}))
     words += _options("benchmark", benchmark, config.get("benchmark_options", {}))
-    for name, usual in (("seed", None), ("device", None), ("threads", None), ("loading", "auto"), ("engine", "auto")):
+    for name, usual in (("device", None), ("threads", None), ("loading", "auto"), ("engine", "auto")):
         if config.get(name, usual) != usual:
             words += [f"--{name}", str(config[name])]
     return shlex.join(words)

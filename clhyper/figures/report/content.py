@@ -11,7 +11,7 @@ from scipy.special import stdtrit
 import clhyper
 from clhyper.figures.report.command import command
 from clhyper.figures.report.compact import CURVE_BYTES, MATRIX_BYTES, over_stream, packed, within
-from clhyper.figures.report.looks import label, series_and_lines, telling_first
+from clhyper.figures.report.looks import label, series_and_lines, telling_choices, telling_first
 from clhyper.figures.report.measures import PARTS, TIMES, measures
 from clhyper.figures.report.source import Record, Source
 from clhyper.figures.summary import BY_NUMBER, identified, setting_title, settings, summarise
@@ -38,42 +38,43 @@ def content(source: Source, when: datetime.datetime | None = None) -> dict[str, 
         return found | empty | {"runs": {"name": [], "values": {}}, "left_out": []}
     runs = identified(source.runs)
     summary = telling_first(summarise(source.runs))
-    series, lines = series_and_lines(source.runs)
+    series, lines = series_and_lines(summary)
     known = measures(summary)
     place = {number: position for position, number in enumerate(summary["configuration"])}
-    of_run = dict(zip(runs["folder"], (place[number] for number in runs["configuration"]), strict=True))
-    own, left_out = _runs(runs, of_run, source.records, [one["name"] for one in known])
+    for line in (line for every in lines.values() for line in every):
+        line["configurations"] = [place[number] for number in line["configurations"]]
+    runs["place"] = [place[number] for number in runs["configuration"]]
+    own, left_out = _runs(runs, source.records, [one["name"] for one in known])
     return found | {
         "measures": known,
-        "settings": [_setting(one.title, lines.get(one.title, []), of_run) for one in settings(summary)],
+        "settings": [{"title": one.title, "lines": lines.get(one.title, [])} for one in settings(summary)],
         "series": series,
-        "configurations": _configurations(summary, lines, of_run, [one["name"] for one in known]),
+        "configurations": _configurations(summary, lines, [one["name"] for one in known]),
         "runs": own,
         "quantiles": [float(stdtrit(n, 0.975)) for n in range(1, max(2, int(summary["seeds"].max())))],
         "left_out": left_out,
     }
 
 
-def _setting(title: str, lines: list[dict[str, Any]], of_run: dict[str, int]) -> dict[str, Any]:
-    drawn = [{"series": line["series"], "configurations": [of_run[name] for name in line["runs"]]} for line in lines]
-    return {"title": title, "lines": drawn}
-
-
 def _configurations(
-    summary: pd.DataFrame, lines: dict[str, list[dict[str, Any]]], of_run: dict[str, int], names: list[str]
+    summary: pd.DataFrame, lines: dict[str, list[dict[str, Any]]], names: list[str]
 ) -> list[dict[str, Any]]:
     """The rows of the summary in its order, with mean and half-width of each measure."""
     titles = [one.title for one in settings(summary)]
-    among = {(one.title, name): rows for one in settings(summary) for name, rows in one.rows.groupby("strategy")}
-    series = {of_run[name]: line["series"] for every in lines.values() for line in every for name in line["runs"]}
+    telling = {
+        (one.title, name): telling_choices(rows)
+        for one in settings(summary)
+        for name, rows in one.rows.groupby("strategy")
+    }
+    series = {place: line["series"] for every in lines.values() for line in every for place in line["configurations"]}
     found = []
-    for position, (_, row) in enumerate(summary.iterrows()):
+    for place, (_, row) in enumerate(summary.iterrows()):
         title = setting_title(row)
         found.append(
             {
                 "setting": titles.index(title),
-                "series": series.get(position),
-                "label": label(row, among[title, row["strategy"]], _title(row)),
+                "series": series.get(place),
+                "label": label(row, telling[title, row["strategy"]], _title(row)),
                 "strategy": row["strategy"],
                 "fields": {name: _plain(row[name]) for name in FIELDS},
                 **{name: _plain(row[name]) for name in ("seeds", "failed", "interrupted", "runs_at_once", "note")},
@@ -88,15 +89,13 @@ def _title(row: pd.Series) -> str:
     return str(row["strategy"]) if pd.isna(row["freeze_depth"]) else f"{row['strategy']} k={row['freeze_depth']}"
 
 
-def _runs(
-    runs: pd.DataFrame, of_run: dict[str, int], records: dict[str, Record], names: list[str]
-) -> tuple[dict[str, Any], list[str]]:
+def _runs(runs: pd.DataFrame, records: dict[str, Record], names: list[str]) -> tuple[dict[str, Any], list[str]]:
     """A list for each property of runs, in the order of `runs`; and in words what had no room."""
     found: dict[str, Any] = {name: list(map(_plain, runs[name])) for name in ("status", "reason", "seed")}
     found["name"] = list(runs["folder"])
     found["order"] = [order or BY_NUMBER for order in runs["order"]]
     found["values"] = {name: list(map(_plain, runs[name])) for name in names}
-    found["configuration"] = [of_run[name] for name in runs["folder"]]
+    found["configuration"] = runs["place"].tolist()
     found["experiences"] = list(map(_plain, runs["experiences"]))
     of = [records.get(name, Record()) for name in runs["folder"]]
     complete = [status == "complete" for status in found["status"]]
@@ -115,9 +114,9 @@ def _runs(
         words = {"matrix": "accuracy matrix", "curve": "accuracy over the stream", "loss": "loss by epoch"}[name]
         if missing := sum(bool(value) and not keep for value, keep in zip(values, kept, strict=True)):
             left_out.append(f"the {words} of {missing} of {len(values)} runs, repetitions first")
-    found["command"] = [command(record.config) for record in of]
     for name, kind in (("config", "configs"), ("environment", "environments")):
         found[name], found[kind] = _shared([_of_seed(getattr(record, name)) for record in of])
+    found["commands"] = [command(config) for config in found["configs"]]
     return found, left_out
 
 

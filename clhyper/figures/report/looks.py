@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 
 from clhyper.figures.style import COLOURS, DASHES, GREYS, MARKERS, Style, series_of
-from clhyper.figures.summary import choice_label, distinguishing, identified, settings, summarise, with_depth_zero
+from clhyper.figures.summary import choice_label, distinguishing, setting_title, with_depth_zero
+from clhyper.runs.results import SETTING
 
 SYMBOLS = {
     **{"o": "circle", "s": "square", "^": "triangle-up", "D": "diamond", "v": "triangle-down", "P": "cross"},
@@ -22,36 +23,35 @@ ON_DARK = {
 assert set(SYMBOLS) == set(MARKERS)
 
 
-def series_and_lines(runs: pd.DataFrame) -> tuple[list[dict[str, Any]], dict[str, list[dict[str, Any]]]]:
-    """The series of complete runs, and of each setting's title the lines over freeze depth.
+def series_and_lines(summary: pd.DataFrame) -> tuple[list[dict[str, Any]], dict[str, list[dict[str, Any]]]]:
+    """The series of a summary's complete configurations, and of each setting's title the lines over freeze depth.
 
-    A line names its series and, shallowest first, one run of each configuration on it; configurations of depth 0 are
-    on the line of every front that their kind has.
+    A line names its series and, shallowest first, the numbers in `configuration` of those on it; what has depth 0 is on
+    the line of every front that its kind has.
     """
-    runs = with_depth_zero(runs[runs["status"] == "complete"])
-    if not len(runs):
-        return [], {}
-    summary = telling_first(summarise(runs))
-    member = identified(runs).drop_duplicates("configuration").set_index("configuration")["folder"]
-    looks, lines = [], {one.title: list[dict[str, Any]]() for one in settings(summary)}
-    title_of = {index: one.title for one in settings(summary) for index in one.rows.index}
-    for series in series_of(summary):
+    rows = with_depth_zero(summary[summary["seeds"] > 0])
+    looks: list[dict[str, Any]] = []
+    lines: dict[str, list[dict[str, Any]]] = {}
+    if not len(rows):
+        return looks, lines
+    rows = rows.assign(title=[setting_title(row) for row in rows[list(SETTING)].to_dict("records")])
+    telling = {family: telling_choices(same) for family, same in rows.groupby("family")}
+    for series in series_of(rows):
         first = series.rows.iloc[0]
-        among = summary[summary["family"] == first["family"]]
-        looks.append(_look(label(first, among, first["family"]), series.style))
-        for title in dict.fromkeys(title_of[index] for index in series.rows.index):
-            rows = series.rows[[title_of[index] == title for index in series.rows.index]]
-            members = [member[number] for number in rows["configuration"]]
-            lines[title].append({"series": len(looks) - 1, "runs": members})
+        looks.append(_look(label(first, telling[first["family"]], first["family"]), series.style))
+        for title, on in series.rows.groupby("title", sort=False):
+            line = {"series": len(looks) - 1, "configurations": on["configuration"].tolist()}
+            lines.setdefault(str(title), []).append(line)
     return looks, lines
 
 
-def label(row: pd.Series, rows: pd.DataFrame, name: str) -> str:
-    """A configuration as `name`, with what tells it apart from others among `rows`, and nothing said twice.
+def telling_choices(rows: pd.DataFrame) -> list[str]:
+    """The choices that tell rows apart; that some have no front, or no norm of one, is no difference."""
+    return [choice for choice in distinguishing(rows) if choice == "variant" or rows[choice].nunique() > 1]
 
-    That some have no front, or no norm of one, is no difference.
-    """
-    choices = [choice for choice in distinguishing(rows) if choice == "variant" or rows[choice].nunique() > 1]
+
+def label(row: pd.Series, choices: list[str], name: str) -> str:
+    """A configuration as `name` with those of `choices` that its variant doesn't say already."""
     worth = [choice for choice in choices if choice == "variant" or f"{choice}=" not in row["variant"]]
     return f"{name}{choice_label(row, worth)}"
 

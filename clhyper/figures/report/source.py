@@ -1,6 +1,8 @@
 """What a report is made of: runs and their files, from a folder of runs or from published archives."""
 
+import functools
 import json
+import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,11 +18,12 @@ from clhyper.runs.folder import CONFIG, ENVIRONMENT, EXPERIENCES, MATRIX
 from clhyper.runs.results import load
 
 Matrix = list[list[float | None]]
+_SEED = re.compile(r"^seed = \d+\n", re.M)
 
 
 @dataclass(frozen=True)
 class Record:
-    """What a run's files say beside its row: as they stand, empty where they are absent or damaged.
+    """What a run's files say beside its row: as they stand, empty where they are absent or damaged; no seed.
 
     `losses`: for each experience the mean training loss of each epoch.
     """
@@ -83,9 +86,15 @@ def _title(folder: Path) -> str:
     return "/".join(folder.resolve().parts[-2:]).lstrip("/") or "results"
 
 
+@functools.lru_cache(maxsize=1000)
+def _but_for_seed(text: str) -> dict[str, Any]:
+    """What a configuration says; repetitions share it."""
+    return tomllib.loads(text)
+
+
 def _record(folder: Path) -> Record:
     try:
-        config = tomllib.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        config = _but_for_seed(_SEED.sub("", (folder / CONFIG).read_text(encoding="utf-8"), count=1))
     except (OSError, ValueError, RecursionError):
         config = {}
     return Record(config, read_object(folder / ENVIRONMENT), _sound(read_json(folder / MATRIX)), _losses(folder))

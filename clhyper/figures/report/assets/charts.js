@@ -55,6 +55,7 @@ function drawStale(one) {
 }
 
 function refreshCharts() {
+  comparisonControls();
   for (const one of sections) {
     one.isStale = true;
     drawStale(one);
@@ -142,6 +143,12 @@ function legend(entries) {
     legend: { ...(isNarrow() ? below : { x: 1.02, xanchor: "left", y: 1 }), bgcolor: "rgba(0,0,0,0)", itemwidth: 40 },
     margin: { l: 60, r: 20, t: 12, b: 55 },
   };
+}
+
+/** Half-widths as bars; costs that are the same in every repetition have none. */
+function errorBars(spreads, colour, visible = true) {
+  const array = spreads.map((spread) => spread ?? 0);
+  return { type: "data", array, visible: visible && array.some((spread) => spread > 0), thickness: 1, width: 3, color: colour };
 }
 
 /** A measure in the numbers of an axis: percentages for fractions. */

@@ -65,12 +65,14 @@ function fieldFilter(name) {
   return [select(`filter-${name}`, fieldWords(name), options, state.filters.has(name) ? `=${state.filters.get(name)}` : "", take)];
 }
 
+/** Every choice as it was at first, but for the theme. */
 function reset() {
-  Object.assign(state, { setting: firstSetting(), search: "" });
+  Object.assign(state, initial());
   byId("search").value = "";
-  state.filters.clear();
-  state.selected.clear();
-  filtered();
+  for (const id of ["filters", "columns"]) byId(id).replaceChildren();
+  showContent(report);
+  byId("reset").focus();
+  announce("Everything is as it was at first");
 }
 
 /** The stream with most configurations, which the page begins with: charts of one are easier to take in. */

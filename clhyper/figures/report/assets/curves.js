@@ -16,13 +16,14 @@ function drawDepth() {
   const titleOf = ({ title }) => (items.length > 1 ? title : "");
   drawPanels("depth-panels", items, titleOf, (element, setting) => drawOneDepth(element, setting, measure));
   byId("depth-note").textContent = items.length
-    ? "Freeze depth k: the first k stages are frozen. Bars: 95 % intervals. Level lines: strategies without a freeze depth."
+    ? `Freeze depth k: the first k stages are frozen. Bars: 95 % intervals. Level lines: strategies without a freeze depth. At most ${MOST_LINES} lines, the best by ACC first.`
     : "These configurations have no two freeze depths to draw against.";
 }
 
 function drawOneDepth(element, setting, measure) {
   const depths = [...new Set(setting.shown.map((one) => one.fields.freeze_depth).filter(isKnown))].sort((a, b) => a - b);
-  const every = lines(setting, setting.shown);
+  const best = (line) => Math.max(...line.on.map((one) => mean(one, "acc") ?? 0));
+  const every = lines(setting, setting.shown).sort((one, other) => best(other) - best(one)).slice(0, MOST_LINES);
   const traces = every.map((line, place) => depthTrace(line, measure, depths, 0.03 * (place - (every.length - 1) / 2)));
   chart(element, traces, {
     height: isNarrow() ? 360 + 22 * traces.length : 400,
@@ -44,7 +45,7 @@ function depthTrace({ look, on }, measure, depths, aside) {
     name: legendText(look?.label ?? on[0].label),
     x: level ? ends : points.map((one) => one.fields.freeze_depth + aside),
     y: points.map((one) => onAxis(measure, mean(one, measure.name))),
-    error_y: { type: "data", array: points.map((one) => onAxis(measure, interval(one, measure.name)) ?? 0), visible: !level, thickness: 1, width: 3, color: colour },
+    error_y: errorBars(points.map((one) => onAxis(measure, interval(one, measure.name))), colour, !level),
     hovertext: points.map((one) => hoverText(one, [measure])),
     hoverinfo: "text",
     line: { color: colour, width: 1.5, dash: look?.dash ?? "dot" },
@@ -120,7 +121,7 @@ function curveTrace(configuration, points, factor, dash) {
     name: legendText(configuration.label),
     x: values.map((_, place) => place + 1),
     y: values.map(([middle]) => (middle === null ? null : factor * middle)),
-    error_y: { type: "data", array: values.map(([, spread]) => factor * (spread ?? 0)), visible: points.length <= 30 && !level, thickness: 1, width: 3, color: colour },
+    error_y: errorBars(values.map(([, spread]) => factor * (spread ?? 0)), colour, points.length <= 30 && !level),
     hovertext: values.map(([middle, spread], place) => `<b>${plain(configuration.label)}</b><br>${place + 1}: ${courseText(middle, spread, factor)}`),
     hoverinfo: "text",
     line: { color: colour, width: 1.5, dash },

@@ -33,7 +33,6 @@ section("depth", drawDepth);
 section("curves", drawCurves);
 section("matrices", drawMatrices);
 section("cost", drawCost);
-section("comparison", comparisonControls);
 showContent(JSON.parse(byId("content").textContent));
 connectLive();
 startPlotly();

@@ -14,13 +14,14 @@ function showRun(run) {
 }
 
 function runParts(run) {
-  const { status, reason, learned, experiences, command } = report.runs;
+  const { status, reason, learned, experiences, commands, config, seed } = report.runs;
+  const command = commands[config[run]];
   const state = status[run] === "complete" ? "complete" : `${status[run]}${reason[run] ? `: ${reason[run]}` : ""}`;
   const count = experiences[run] ? ` of ${experiences[run]}` : "";
   const numbers = report.measures.filter((one) => isKnown(report.runs.values[one.name][run]));
   return [
     make("p", { class: "muted", text: `${capital(state)}; ${learned[run]}${count} experiences in its matrix.` }),
-    ...(command[run] ? commandPart(command[run]) : []),
+    ...(command ? commandPart(`${command} --seed ${seed[run]}`) : []),
     ...part("Numbers", numbers.map((one) => [one.long, exactText(one, report.runs.values[one.name][run])])),
     ...(report.runs.matrix[run] ? [make("h3", { text: "Accuracy matrix" }), make("div", { class: "chart", id: "run-matrix", style: "max-width: 30rem" })] : []),
     ...part("Configuration", [["seed", String(report.runs.seed[run])], ...flattened(report.runs.configs[report.runs.config[run]])]),

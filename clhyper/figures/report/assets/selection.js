@@ -1,7 +1,7 @@
 // What the reader has chosen. It outlives new content: configurations are remembered by the names of their runs.
 
 const SHOWN_AT_FIRST = 100;
-const state = {
+const initial = () => ({
   setting: undefined, // its title; null: all; undefined: not chosen yet
   filters: new Map(), // of a field, the value as text
   search: "",
@@ -22,7 +22,8 @@ const state = {
   a: null, // name of a run
   b: null,
   compared: "acc",
-};
+});
+const state = initial();
 const FIELD_WORDS = {
   family: "strategy",
   freeze_depth: "freeze depth",

@@ -1,6 +1,7 @@
 // A measure against a cost, or any two: error bars, lines over depth, and the Pareto front.
 
 const SCALES = [["auto", "automatic"], ["linear", "linear"], ["log", "logarithmic"]];
+const MOST_LINES = 40;
 const LOGARITHMIC_FROM = 5; // times that the largest of some costs is the smallest
 
 function tradeOffControls() {
@@ -49,8 +50,8 @@ function drawOneTradeOff(element, setting, x, y, notes) {
   if (points.length < setting.shown.length) notes.add(`Not shown, since ${x.short} or ${y.short} is not known: ${names(setting.shown.filter((one) => !points.includes(one)))}.`);
   const shared = x.measured || y.measured ? machines(shown) : "";
   if (shared) notes.add(shared);
-  const several = new Set(shown.map((one) => one.fields.freeze_depth)).size > 1;
-  const traces = lines(setting, shown).map((line) => pointsTrace(line, x, y, several));
+  const traces = pointTraces(setting, shown, x, y);
+  if (traces.length && traces[0].meta === "family") notes.add("So many are drawn as points alone, a colour a strategy; filter for fewer to see lines and error bars.");
   const front = state.front && !shared.startsWith("Measured") ? frontTrace(shown, x, y, notes) : null;
   chart(element, front ? [front, ...traces] : traces, {
     height: isNarrow() ? 420 + 22 * traces.length : 460,
@@ -100,6 +101,18 @@ function machines(configurations) {
   return most > 1 ? `Times with up to ${most} runs at once on the machine, which lengthens them.` : "";
 }
 
+/** A trace for each line, or where these are many, for each strategy. */
+function pointTraces(setting, shown, x, y) {
+  const every = lines(setting, shown);
+  const several = new Set(shown.map((one) => one.fields.freeze_depth)).size > 1;
+  if (every.length <= MOST_LINES) return every.map((line) => pointsTrace(line, x, y, several));
+  const families = Map.groupBy(shown, (one) => one.fields.family);
+  return [...families.values()].map((on) => {
+    const points = pointsTrace({ look: lookOf(on[0]), on }, x, y, false);
+    return { ...points, mode: "markers", name: legendText(on[0].fields.family), error_x: {}, error_y: {}, meta: "family" };
+  });
+}
+
 /** The lines of a setting with what is shown on them; what is on none is a line of its own. */
 function lines(setting, shown) {
   const found = setting.lines
@@ -111,14 +124,7 @@ function lines(setting, shown) {
 
 function pointsTrace({ look, on }, x, y, withDepths) {
   const colour = seriesColour(look);
-  const bars = (measure) => ({
-    type: "data",
-    array: on.map((one) => onAxis(measure, interval(one, measure.name)) ?? 0),
-    visible: state.bars,
-    thickness: 1,
-    width: 3,
-    color: colour,
-  });
+  const bars = (measure) => errorBars(on.map((one) => onAxis(measure, interval(one, measure.name))), colour, state.bars);
   const depths = on.filter((one) => one.fields.freeze_depth !== null).length;
   return {
     type: "scatter",
