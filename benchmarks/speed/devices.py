@@ -5,6 +5,7 @@ a task in the place of each GPU. Starting processes is part of the time: give it
 """
 
 import contextlib
+import logging
 import os
 import sys
 import tempfile
@@ -77,7 +78,14 @@ def prepared(name: str, devices: int, options: Options) -> Iterator[tuple[Execut
     import ray
 
     gpus = devices if options.device == "cuda" else 0
-    ray.init("local", num_cpus=options.threads * devices, num_gpus=gpus, include_dashboard=False, log_to_driver=False)
+    ray.init(
+        "local",
+        num_cpus=options.threads * devices,
+        num_gpus=gpus,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.CRITICAL,
+    )
     try:
         yield executor("ray"), configs
     finally:

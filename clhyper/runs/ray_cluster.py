@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from clhyper.errors import UserError, require
 
 _ADDRESS = re.compile(r"auto|(\[[0-9a-fA-F:]+\]|[\w.-]+):\d{1,5}")
+_SECONDS_TO_ANSWER = 10.0
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # what Ray will do anyway some day, and warns of until then
@@ -42,6 +44,7 @@ def connected(address: str | None) -> Iterator[None]:
     from ray._private import worker as ray_worker
 
     ray_worker._worker_logs_enabled = False  # a line of its own for each dead worker, in the midst of the display
+    _knock(address)
     own: dict[str, Any] = {} if address else {"num_cpus": len(os.sched_getaffinity(0))}
     try:
         ray.init(
@@ -55,15 +58,29 @@ def connected(address: str | None) -> Iterator[None]:
         ray.shutdown()
         if address is None:
             raise
-        said = str(error).partition("\n")[0].rstrip(".")
-        raise UserError(
-            f"address {address}: no Ray cluster answers ({said}); start one with ray start --head, or leave --address"
-            " out for one of this machine alone"
-        ) from None
+        raise _no_answer(address, str(error).partition(". ")[0]) from None
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _knock(address: str | None) -> None:
+    """Raises `UserError` if nothing listens there, for which Ray itself takes minutes."""
+    host, colon, port = (address or "").rpartition(":")
+    if not colon:
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_SECONDS_TO_ANSWER).close()
+    except (OSError, OverflowError) as error:
+        raise _no_answer(address, getattr(error, "strerror", None) or str(error)) from None
+
+
+def _no_answer(address: str | None, said: str) -> UserError:
+    return UserError(
+        f"address {address}: no Ray cluster answers ({said.lower()}); start one with ray start --head, or leave"
+        " --address out for a Ray of this machine alone"
+    )
 
 
 def room(threads: int, gpus: float) -> list[int]:

@@ -1,5 +1,7 @@
 """Flags that say where a sweep runs: what belongs together, and what is said of what doesn't."""
 
+import socket
+
 import pytest
 import torch
 
@@ -67,6 +69,17 @@ def test_gpus_that_are_not_there_are_refused(call, tmp_path, monkeypatch):
     code, _, error = call(*["sweep", "split-digits", "naive", "--device", "cuda", "--gpus", "0-1"])
     assert code == 2
     assert error.startswith(("clhyper: gpus 0-1: there are 0 GPUs here", "clhyper: gpus 0-1: there is 1 GPU here"))
+
+
+def test_an_address_where_no_cluster_is_is_said_at_once(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and doesn't listen
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        code, _, error = call(*SWEEP.split(), "--executor", "ray", "--address", address)
+    assert code == 2
+    assert error.startswith(f"clhyper: address {address}: no Ray cluster answers (connection refused); start one")
+    assert error.count("\n") == 1
 
 
 def test_each_executor_gets_its_options_and_runs_elsewhere_take_one_thread():
