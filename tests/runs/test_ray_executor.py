@@ -1,6 +1,7 @@
 """Sweeps on a Ray cluster of several nodes on this machine, which lose workers and nodes."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,19 +10,25 @@ from pathlib import Path
 import psutil
 import pytest
 from small_sweeps import (
+    STREAM,
+    TRAINING,
     assert_same_numbers,
     at_work_on,
     finished_records,
     longer_plan,
+    numbers,
     small_plan,
     small_words,
     wait_until,
 )
 
 from clhyper.errors import UserError
+from clhyper.runs import plan
 from clhyper.runs.executors import executor
 from clhyper.runs.outcome import Note, Outcome
+from clhyper.runs.pretrain import pretrain
 from clhyper.runs.ray_executor import RayExecutor
+from clhyper.runs.run import run
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 
@@ -117,6 +124,24 @@ def test_collected_runs_are_skipped_when_complete_and_left_alone_when_busy(clust
     assert story.ended == {"naive": "skipped", "ewc": "complete"}
     assert {outcome.folder.parent for outcome in outcomes.values()} == {tmp_path}
     assert_same_numbers(tmp_path, {config.name: uninterrupted[config.name] for config in configs})
+
+
+def test_the_front_of_a_study_travels_to_where_results_are_not_seen(cluster, archive, tmp_path):
+    front, results = Path("{results}", "fronts", "upper-01234567.safetensors"), tmp_path / "r"
+    stream = {"data": archive, **STREAM}
+    path = results / "fronts" / front.name
+    path.parent.mkdir(parents=True)
+    pretrain("split-npz", path, classes=range(4, 8), benchmark_options=stream, training={"epochs": 1})
+    stream |= {"class_order": (0, 1, 2, 3), "experiences": 2}
+    training = {**TRAINING, "front": front}
+    (config,) = plan("split-npz", ["naive"], depths=[1], benchmark_options=stream, strategy_options=training)
+    story = Story()
+    executor("ray", collect="always").execute([config], results, story)
+    assert story.ended == {"naive": "complete"}
+    found = numbers(results / config.name)
+    shutil.rmtree(results / config.name)
+    run(config, results)
+    assert numbers(results / config.name) == found
 
 
 def test_a_run_stops_when_its_report_says_so_and_an_iterator_is_drawn_from_as_runs_end(cluster, archive, tmp_path):

@@ -52,7 +52,7 @@ def test_jobs_give_the_numbers_of_runs_here_and_a_killed_one_fails_its_run_alone
     assert_same_numbers(tmp_path, {config.name: longer[config.name] for config in configs})
 
 
-@cluster
+@pytest.mark.slow
 def test_ctrl_c_cancels_the_jobs(archive, tmp_path):
     words = [*small_words(archive, tmp_path / "r", ["naive"], epochs=200), "--executor", "slurm"]
     command = [sys.executable, "-m", "clhyper.cli.main", *words, "--slurm", "cluster=local"]

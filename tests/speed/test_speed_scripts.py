@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.speed import engines, loader, setting, shares, side_by_side, tasks
+from benchmarks.speed import devices, engines, loader, setting, shares, side_by_side, tasks
 from clhyper.backbones import SmallConvNet
 
 SMALL = {"batch_size": 16, "threads": 1}
@@ -43,6 +43,15 @@ def test_runs_side_by_side_are_timed_together(capsys):
     alone, two = rows(capsys)
     assert (alone[0], two[0]) == ("1", "2")
     assert float(two[1]) == pytest.approx(2 * float(two[2]), rel=0.01)
+
+
+@pytest.mark.slow
+def test_a_sweep_is_timed_under_each_executor(capsys):
+    small = {"runs": 1, "experiences": 2, "epochs": 1, "backbone": "small-convnet", "threads": 1}
+    devices.main(devices.Options(device="cpu", devices=(1,), **small))
+    found = rows(capsys)
+    assert [row[:2] for row in found] == [["local", "1"], ["ray", "1"]]
+    assert all(float(row[3]) == pytest.approx(3600 / float(row[2]), rel=0.02) and row[4] == "1" for row in found)
 
 
 def test_steps_are_timed_and_memory_measured_by_the_number_of_earlier_tasks(capsys):
