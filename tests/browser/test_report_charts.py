@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 from playwright.sync_api import expect
+from report_runs import write_run
 
+from clhyper.cli.main import main
 from clhyper.figures.summary import summarise
 from clhyper.runs.compare import compare
 from clhyper.runs.results import load
@@ -43,6 +45,30 @@ def test_both_axes_and_their_scales_are_the_readers_choice(report, study):
     shown = sorted(value for trace in traces for value in trace["y"])
     np.testing.assert_allclose(shown, sorted(100 * summary["acc"]))
     expect(page.locator("#trade-off-title")).to_have_text("ACC against bytes kept")
+
+
+def test_all_streams_stand_side_by_side(visit, tmp_path):
+    for seed in range(2):
+        for experiences in (2, 3):
+            stream = {"experiences": experiences}
+            write_run(tmp_path / "runs", "naive", seed, {"freeze_depth": 1}, stream, train_macs=1e9 * experiences)
+            write_run(tmp_path / "runs", "naive", seed, {"freeze_depth": 2}, stream, train_macs=9e8 * experiences)
+    output = tmp_path / "report.html"
+    assert main(["report", str(tmp_path / "runs"), "-o", str(output)]) == 0
+    page = visit.open(output.as_uri())
+    visit.chart("trade-off")
+    expect(page.locator("#trade-off .chart")).to_have_count(1)
+    page.locator("#filter-setting").select_option("")
+    expect(page.locator("#trade-off .chart")).to_have_count(2)
+    expect(page.locator("#board tbody tr")).to_have_count(4)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    boxes = [chart.bounding_box() for chart in page.locator("#trade-off .main-svg:first-child").all()]
+    assert boxes[0]["x"] + boxes[0]["width"] <= boxes[1]["x"]
+    xs = [
+        chart.evaluate("e => e.data.find((one) => one.name === 'naive').x")
+        for chart in page.locator("#trade-off .chart").all()
+    ]
+    assert xs == [[2e9, 1.8e9], [3e9, 2.7e9]]
 
 
 def test_filters_concern_charts_too(report):

@@ -2,9 +2,8 @@
 
 const sections = [];
 const CONFIG = {
-  responsive: true,
   displaylogo: false,
-  modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
+  modeBarButtons: [["toImage"], ["zoom2d", "pan2d", "resetScale2d"]],
   toImageButtonOptions: { format: "svg" },
 };
 const printing = window.matchMedia("print");
@@ -73,6 +72,7 @@ function drawAll() {
 /** A panel for each of `items` in an element; those that stay keep their charts. */
 function drawPanels(id, items, titleOf, drawPanel) {
   const parent = byId(id);
+  parent.classList.toggle("several", items.length > 1 && !parent.classList.contains("small"));
   const old = [...parent.children];
   old.slice(items.length).forEach(removePanel);
   items.forEach((item, place) => {
@@ -82,7 +82,6 @@ function drawPanels(id, items, titleOf, drawPanel) {
     panel.querySelector("h3").hidden = !title;
     drawPanel(panel.querySelector(".chart"), item);
   });
-  parent.classList.toggle("several", items.length > 1 && !parent.classList.contains("small"));
 }
 
 function newPanel(parent) {
@@ -92,16 +91,24 @@ function newPanel(parent) {
 }
 
 function removePanel(panel) {
+  widths.unobserve(panel.querySelector(".chart"));
   window.Plotly.purge(panel.querySelector(".chart"));
   panel.remove();
 }
+
+const widths = new ResizeObserver((entries) => {
+  for (const { target } of entries) {
+    if (target.layout && target.layout.width !== target.clientWidth && target.clientWidth) window.Plotly.relayout(target, { width: target.clientWidth });
+  }
+});
 
 /** Draws or changes a chart. `words` say what it is to those who don't see it. */
 function chart(element, traces, layout, words) {
   element.setAttribute("role", "img");
   element.setAttribute("aria-label", words);
   element.style.height = `${layout.height}px`;
-  window.Plotly.react(element, traces, { ...baseLayout(), uirevision: words, ...layout }, CONFIG);
+  window.Plotly.react(element, traces, { ...baseLayout(), uirevision: words, ...layout, width: element.clientWidth }, CONFIG);
+  widths.observe(element);
 }
 
 function baseLayout() {

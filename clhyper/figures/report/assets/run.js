@@ -42,7 +42,8 @@ function commandPart(text) {
     if (!done) getSelection().selectAllChildren(code);
   });
   const code = make("code", { text });
-  return [make("h3", { text: "Repeat it" }), make("div", { class: "command" }, code, button)];
+  const paths = /\{\w+\}/.test(text) ? make("p", { class: "note", text: "A name in braces stands for a path of your own." }) : null;
+  return [make("h3", { text: "Repeat it" }), make("div", { class: "command" }, code, button), ...(paths ? [paths] : [])];
 }
 
 async function copied(text) {
