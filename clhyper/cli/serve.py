@@ -12,7 +12,7 @@ def main(arguments: list[str]) -> int:
     folder, values = folder_and_flags(
         "serve",
         f"Serves the report of the runs in DIR (default {RESULTS}), which need not be there yet. The page asks for\n"
-        "what is new every few seconds. Nothing is written.\n\nExamples:\n"
+        "what is new every few seconds.\n\nExamples:\n"
         f"  clhyper serve {RESULTS}\n  clhyper serve {RESULTS} --port 0",
         [
             Flag("port", int, 8000, "the port; 0 takes one that is free"),

@@ -49,7 +49,7 @@ class Visit:
     def chart(self, section: str):
         """The first chart of a section, drawn."""
         self.page.locator(f"#{section}").evaluate("section => section.scrollIntoView()")
-        self.page.locator(f"#{section} .main-svg").first.wait_for()
+        self.page.locator(f'#{section}[aria-busy="false"] .main-svg').first.wait_for()
         return self.page.locator(f"#{section} .chart").first
 
     def traces(self, section: str) -> list[dict]:

@@ -92,6 +92,7 @@ def test_selected_configurations_are_those_of_matrices_curves_and_costs(report):
     page = report.page
     report.chart("matrices")
     page.locator("#board tbody tr", has_text="naive").locator("input").check()
+    report.chart("matrices")
     expect(page.locator("#matrices-panels h3")).to_have_text(["naive k=1"])
     [trace] = report.traces("matrices")
     assert trace["z"][0] == [pytest.approx(90), None, None]
@@ -99,6 +100,7 @@ def test_selected_configurations_are_those_of_matrices_curves_and_costs(report):
     names = [trace["name"] for trace in report.traces("curves")]
     assert names == ["naive k=1", "naive k=1, seed 3: failed"]
     page.locator("#reset").click()
+    report.chart("matrices")
     expect(page.locator("#matrices-panels h3")).to_have_count(4)
 
 

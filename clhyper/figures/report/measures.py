@@ -12,7 +12,7 @@ _TITLES = {
     "bwt": ("BWT", "BWT: backward transfer"),
     "fwt": ("FWT", "FWT: forward transfer"),
 }
-_SHORT = {"train_macs": "train MACs", "train_seconds": "seconds", "bytes_kept": "bytes kept"}
+_SHORT = {"train_seconds": "seconds"}
 USUAL = ("acc", "forgetting", "learning_accuracy", "train_macs", "train_seconds", "bytes_kept")
 """Columns of the leaderboard unless others are chosen."""
 PARTS = ("generation_macs", "back_macs", "front_macs", "drift_macs", "other_macs")
@@ -45,7 +45,7 @@ def _cost(name: str) -> dict[str, Any]:
     kinds = {"s": "seconds", "ms": "milliseconds"}
     return {
         "name": name,
-        "short": _SHORT.get(name, name.replace("_", " ")),
+        "short": _SHORT.get(name, name.replace("_", " ").replace("macs", "MACs")),
         "long": cost.label,
         "kind": kinds.get(cost.unit, "count"),
         "unit": cost.unit,

@@ -56,6 +56,8 @@ def _fingerprint(folder: Path) -> str:
         try:
             with os.scandir(path) as entries:
                 for one in sorted(entries, key=lambda entry: entry.name):
+                    if one.name.startswith("."):  # half written, or the index that reading writes
+                        continue
                     state = one.stat()
                     found.update(f"{one.path}\0{state.st_mtime_ns}\0{state.st_size}\0{state.st_ino}\n".encode())
         except OSError:  # gone, or not ours to read

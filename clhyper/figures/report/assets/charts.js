@@ -47,25 +47,20 @@ function section(id, draw) {
   ).observe(one.element);
 }
 
-function drawStale(one) {
-  if (!one.isStale || !one.isNear || !window.Plotly) return;
+function drawStale(one, anyway = false) {
+  if (!one.isStale || !(one.isNear || anyway) || !window.Plotly) return;
   one.isStale = false;
   one.draw();
+  one.element.setAttribute("aria-busy", "false");
 }
 
-function refreshCharts() {
+/** Draws what is near the view, and the rest once it is; for paper all, at once. */
+function refreshCharts(all = false) {
   comparisonControls();
   for (const one of sections) {
     one.isStale = true;
-    drawStale(one);
-  }
-}
-
-/** Draws everything, in view or not, for paper. */
-function drawAll() {
-  for (const one of sections) {
-    one.isStale = false;
-    if (window.Plotly) one.draw();
+    one.element.setAttribute("aria-busy", "true");
+    drawStale(one, all);
   }
 }
 

@@ -39,7 +39,7 @@ function drawBars(element, { title, shown }, measures) {
   const traces = measures.map((measure, place) => ({
     type: "bar",
     orientation: "h",
-    name: plain(measure.long),
+    name: plain(state.cost === "macs" ? measure.short.replace(" MACs", "") : measure.long),
     y: labels,
     x: shown.map((one) => mean(one, measure.name)),
     hovertext: shown.map((one) => hoverText(one, [measure])),

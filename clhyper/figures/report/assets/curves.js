@@ -93,7 +93,7 @@ function drawCourse(element, traces, across, up, words) {
     height: isNarrow() ? 340 + 22 * traces.length : 380,
     ...legend(traces.length),
     xaxis: axis(across, { range: [0.8 - most / 60, most + 0.2 + most / 60], dtick: most <= (isNarrow() ? 10 : 20) ? 1 : undefined, zeroline: false }),
-    yaxis: axis(up),
+    yaxis: axis(up, { range: spanOf(traces) }),
   }, words);
 }
 
@@ -105,6 +105,12 @@ function unfinishedWithCurve(configuration) {
 function dashOf(configuration, shown) {
   const alike = shown.filter((one) => one.series === configuration.series);
   return DASHES[alike.indexOf(configuration) % DASHES.length];
+}
+
+/** The limits of what traces draw: as `rangeOf`. */
+function spanOf(traces) {
+  const every = traces.flatMap((one) => one.y.map((value, place) => ({ value, spread: (one.error_y?.visible && one.error_y.array[place]) || 0 })));
+  return limitsOf(every.filter(({ value }) => isKnown(value)));
 }
 
 function curveTrace(configuration, points, factor, dash) {

@@ -41,8 +41,7 @@ startPlotly();
 const onPaper = (isPaper) => () => {
   section.printing = isPaper;
   drawTable();
-  if (isPaper) drawAll();
-  else refreshCharts();
+  refreshCharts(isPaper);
 };
 window.addEventListener("beforeprint", onPaper(true));
 window.addEventListener("afterprint", onPaper(false));

@@ -75,14 +75,17 @@ function scaled(scale, measure, shown) {
 
 /** The limits of an axis: intervals of few repetitions may be many times wider than what they lie around. */
 function rangeOf(measure, shown) {
-  const values = shown.map((one) => onAxis(measure, mean(one, measure.name)));
-  const spreads = shown.map((one) => (state.bars && onAxis(measure, interval(one, measure.name))) || 0);
-  if (!values.length) return undefined;
-  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const spread = (one) => (state.bars && onAxis(measure, interval(one, measure.name))) || 0;
+  return limitsOf(shown.map((one) => ({ value: onAxis(measure, mean(one, measure.name)), spread: spread(one) })));
+}
+
+function limitsOf(points) {
+  if (!points.length) return undefined;
+  const [low, high] = [Math.min(...points.map(({ value }) => value)), Math.max(...points.map(({ value }) => value))];
   const span = high - low || Math.abs(high) / 5 || 1;
-  const bottom = Math.max(low - span, Math.min(...values.map((value, place) => value - spreads[place])));
-  const top = Math.min(high + span, Math.max(...values.map((value, place) => value + spreads[place])));
-  const room = 0.08 * (top - bottom || span);
+  const bottom = Math.max(low - span, Math.min(...points.map(({ value, spread }) => value - spread)));
+  const top = Math.min(high + span, Math.max(...points.map(({ value, spread }) => value + spread)));
+  const room = 0.1 * (top - bottom || span);
   return [bottom - room, top + room];
 }
 
