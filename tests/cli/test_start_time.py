@@ -53,6 +53,8 @@ def test_help_and_list_answer_in_under_half_a_second(words, command):
         "export --help",
         "table --help",
         "plot --help",
+        "report --help",
+        "serve --help",
         "demo --help",
     ],
 )
@@ -81,7 +83,7 @@ def test_help_of_a_run_shows_each_option_with_type_default_and_example(call):
     "verb",
     [
         *("run", "sweep", "tune", "study", "pretrain", "evaluate", "export"),
-        *("table", "plot", "leaderboard", "demo", "list"),
+        *("table", "plot", "leaderboard", "report", "serve", "demo", "list"),
     ],
 )
 def test_every_verb_explains_itself(verb, call):
