@@ -23,7 +23,8 @@ from clhyper.figures.summary import (
 from clhyper.figures.table import to_markdown
 from clhyper.figures.units import COSTS, human_count, human_fraction
 from clhyper.runs.archive import PRETRAINED
-from clhyper.runs.compare import Interval, compare_rows, configurations
+from clhyper.runs.compare import Interval, compare_rows
+from clhyper.runs.naming import configurations
 from clhyper.runs.study_reference import SAME_DEPTH
 
 _NOTHING = "–"  # noqa: RUF001

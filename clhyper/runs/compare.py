@@ -1,13 +1,13 @@
 """Two strategies compared over the seeds and class orders that they share."""
 
 import math
-import re
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from clhyper.errors import UserError, require, unknown
-from clhyper.runs.results import CHOICES, COSTS, METRICS, REPETITION, SETTING, TRAINING
+from clhyper.runs.columns import COSTS, METRICS, REPETITION, SETTING
+from clhyper.runs.comparable import caveats_of, differing, is_measured
+from clhyper.runs.naming import configurations, listed, plain_cell, setting_of, titles
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
 LEVEL = 0.95
 RESAMPLES = 10_000
-_TIMES = ("_seconds", "_ms", "_joules")
-_TIMING = ("device", "machine", "threads")
-_IDENTITY = (*SETTING, "strategy", "freeze_depth", *CHOICES)
 
 
 @dataclass(frozen=True)
@@ -77,12 +74,12 @@ def compare(runs: "pd.DataFrame", a: str, b: str, metric: str = "acc") -> Compar
     if metric not in (*METRICS, *COSTS):
         raise unknown("metric", metric, (*METRICS, *COSTS))
     groups_a, groups_b = configurations(runs, a), configurations(runs, b)
-    alike = [(one, two) for one in groups_a for two in groups_b if _setting(one) == _setting(two)]
-    require(bool(alike), f"{a} and {b} have no stream in common: {_listed(groups_a)} and {_listed(groups_b)}")
+    alike = [(one, two) for one in groups_a for two in groups_b if setting_of(one) == setting_of(two)]
+    require(bool(alike), f"{a} and {b} have no stream in common: {listed(groups_a)} and {listed(groups_b)}")
     if len(alike) > 1:
         of_a, of_b = ({group.index[0]: group for group in side}.values() for side in zip(*alike, strict=True))
         name, several = (a, of_a) if len(of_a) > 1 else (b, of_b)
-        raise UserError(f"{name} is not one configuration but {len(several)}; name one: {_listed(several)}")
+        raise UserError(f"{name} is not one configuration but {len(several)}; name one: {listed(several)}")
     rows_a, rows_b = alike[0]
     require(rows_a.index[0] != rows_b.index[0], f"{a} and {b} are the same runs; name two different ones")
     return compare_rows(rows_a, rows_b, a, b, metric)
@@ -90,6 +87,8 @@ def compare(runs: "pd.DataFrame", a: str, b: str, metric: str = "acc") -> Compar
 
 def compare_rows(rows_a: "pd.DataFrame", rows_b: "pd.DataFrame", a: str, b: str, metric: str = "acc") -> Comparison:
     """Compares the complete runs of two configurations in one setting, which errors call `a` and `b`; see `compare`."""
+    import pandas as pd
+
     measured_a, measured_b = _by_pair(rows_a, metric), _by_pair(rows_b, metric)
     for name, rows, measured in ((a, rows_a, measured_a), (b, rows_b, measured_b)):
         require(len(measured) > 0, f"{metric}: no complete run of {name} has it ({len(rows)} complete)")
@@ -103,62 +102,27 @@ def compare_rows(rows_a: "pd.DataFrame", rows_b: "pd.DataFrame", a: str, b: str,
     used = [rows[_is_in(rows, shared)] for rows in (rows_a, rows_b)]
     data = {str(value) for rows in used for value in rows["data"].dropna()}
     require(len(data) < 2, f"{a} and {b} were run on different data under one name: compare runs of the same data")
-    engines = [_plain(rows.iloc[0]["engine"]) for rows in (rows_a, rows_b)]
+    engines = [plain_cell(rows.iloc[0]["engine"]) for rows in (rows_a, rows_b)]
     require(
-        engines[0] == engines[1] or not _is_measured(metric),
+        engines[0] == engines[1] or not is_measured(metric),
         f"{metric}: {a} ran on engine {engines[0]} and {b} on {engines[1]}, and it compares within one engine only: run"
         " both with the same --engine",
     )
-    titles = _titles(rows_a.iloc[0], rows_b.iloc[0])
+    names = titles(rows_a.iloc[0], rows_b.iloc[0])
     return Comparison(
         metric=metric,
-        a=titles[0],
-        b=titles[1],
-        setting={name: _plain(rows_a.iloc[0][name]) for name in SETTING},
+        a=names[0],
+        b=names[1],
+        setting={name: plain_cell(rows_a.iloc[0][name]) for name in SETTING},
         pairs=_seeds(shared),
         values_a=paired_a.tolist(),
         values_b=paired_b.tolist(),
-        **_statistics(paired_a, paired_b, metric in COSTS and not _is_measured(metric)),
+        **_statistics(paired_a, paired_b, metric in COSTS and not is_measured(metric)),
         only_a=only_a,
         only_b=only_b,
-        differ=_differing(*used),
-        caveats=_caveats(metric, *used),
+        differ=differing(*used),
+        caveats=caveats_of(metric, pd.concat(used)),
     )
-
-
-def configurations(runs: "pd.DataFrame", text: str) -> list["pd.DataFrame"]:
-    """Complete runs that fit `STRATEGY[@DEPTH][,NAME=VALUE...]`, a frame a configuration."""
-    words, *conditions = re.split(r",(?=\w+=)", text)
-    strategy, at, depth = words.partition("@")
-    if at and not (depth.isdecimal() and len(depth) < 5):
-        raise UserError(f"{text}: after @ comes a freeze depth, such as latent-replay@2")
-    named = runs[(runs["strategy"] == strategy) | (runs["family"] == strategy)]
-    if not len(named):
-        raise unknown("strategy", strategy, {str(name) for name in runs["strategy"]})
-    fits = named[(named["freeze_depth"] == int(depth)).fillna(False)] if at else named[named["strategy"] == strategy]
-    require(len(fits) > 0, f"no run of {words} in these results; there are {_depths(named)}")
-    chosen = fits[fits["status"] == "complete"]
-    require(len(chosen) > 0, f"{words} has no complete run yet ({len(fits)} without a result)")
-    for condition in conditions:
-        kept = chosen[[_holds(row, condition) for _, row in chosen.iterrows()]]
-        require(len(kept) > 0, f"no complete run of {words} has {condition}; there are {_listed(_split(chosen))}")
-        chosen = kept
-    return _split(chosen)
-
-
-def _split(rows: "pd.DataFrame") -> list["pd.DataFrame"]:
-    return [group for _, group in rows.groupby(list(_IDENTITY), dropna=False, sort=True)]
-
-
-def _holds(row: "pd.Series", condition: str) -> bool:
-    name, _, value = condition.partition("=")
-    column = name.replace("-", "_")
-    texts = [f" {row[one]} " for one in ("variant", "stream", "order")]
-    return (column in row and str(_plain(row[column])) == value) or any(f" {column}={value} " in one for one in texts)
-
-
-def _setting(rows: "pd.DataFrame") -> tuple[Any, ...]:
-    return tuple(_plain(rows.iloc[0][name]) for name in SETTING)
 
 
 def _by_pair(rows: "pd.DataFrame", metric: str) -> "pd.Series":
@@ -179,76 +143,6 @@ def _both_ways(one: Any, other: Any) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
 def _seeds(pairs: "pd.Index") -> list[str]:
     """Pairs in words: `seed 3`, with the order of classes where it isn't the data set's own."""
     return [f"seed {seed}{f' {order}' if order else ''}" for seed, order in pairs]
-
-
-def _title(row: "pd.Series") -> str:
-    depth = _plain(row["freeze_depth"])
-    return f"{row['strategy']}{'' if depth is None else f' k={depth}'}"
-
-
-def _titles(*rows: "pd.Series") -> list[str]:
-    """What was compared: strategy and depth, with what tells the two apart where these don't."""
-    titles = [_title(row) for row in rows]
-    if len(set(titles)) == len(titles):
-        return titles
-    return [f"{title} ({', '.join(words)})" for title, words in zip(titles, _told_apart(rows), strict=True)]
-
-
-def _selector(row: "pd.Series") -> str:
-    return _title(row).replace(" k=", "@")
-
-
-def _depths(rows: "pd.DataFrame") -> str:
-    return ", ".join(dict.fromkeys(_selector(row) for _, row in rows.sort_values("freeze_depth").iterrows()))
-
-
-def _listed(groups: Iterable["pd.DataFrame"]) -> str:
-    """Configurations as one may name them: with what tells them apart."""
-    rows = [group.iloc[0] for group in groups]
-    return "; ".join(",".join([_selector(row), *words]) for row, words in zip(rows, _told_apart(rows), strict=True))
-
-
-def _told_apart(rows: Sequence["pd.Series"]) -> list[list[str]]:
-    """For each row the conditions, such as `beta=0.1`, that hold for it and not for all rows."""
-    texts = []
-    for row in rows:
-        words = [word for name in ("stream", "variant") for word in re.split(r" (?=\w+=)", row[name]) if word]
-        named = {word.partition("=")[0] for word in words} | {"strategy", "freeze_depth", "stream", "variant"}
-        texts.append(words + [f"{name}={_plain(row[name])}" for name in _IDENTITY if name not in named])
-    return [[word for word in words if not all(word in other for other in texts)] for words in texts]
-
-
-def _differing(one: "pd.DataFrame", other: "pd.DataFrame") -> list[tuple[str, str, str]]:
-    names = dict.fromkeys((*TRAINING, "front", "device", "engine"))
-    kinds = [(name, _kinds(one, name), _kinds(other, name)) for name in names]
-    return [(name, ", ".join(first), ", ".join(second)) for name, first, second in kinds if first != second]
-
-
-def _kinds(rows: "pd.DataFrame", name: str) -> list[str]:
-    return sorted({str(_plain(value)) for value in rows[name].dropna()})
-
-
-def _caveats(metric: str, one: "pd.DataFrame", other: "pd.DataFrame") -> list[str]:
-    """What keeps what was measured from being compared."""
-    import pandas as pd
-
-    if not _is_measured(metric):
-        return []
-    both = pd.concat([one, other])
-    found = []
-    most = both["runs_at_once"].max()
-    if metric.endswith(_TIMES) and pd.notna(most) and most > 1:
-        found.append(f"measured with up to {int(most)} runs at once on the machine, which lengthens times")
-    return found + [
-        f"measured on different {name.rstrip('s')}s ({', '.join(kinds)}), which can't be compared"
-        for name in _TIMING
-        if len(kinds := _kinds(both, name)) > 1
-    ]
-
-
-def _is_measured(metric: str) -> bool:
-    """Whether the number depends on the machine and the engine; of other costs every repetition has the same."""
-    return metric.endswith(_TIMES) or metric.startswith("peak_")
 
 
 def _statistics(a: "np.ndarray", b: "np.ndarray", counted: bool) -> dict[str, Any]:
@@ -288,13 +182,3 @@ def _statistics(a: "np.ndarray", b: "np.ndarray", counted: bool) -> dict[str, An
         "bootstrap": Interval(float(means.low), float(means.high)),
         "t_p": float(test.pvalue),
     }
-
-
-def _plain(value: Any) -> Any:
-    """A cell as Python has it; None where there is nothing."""
-    import pandas as pd
-
-    if pd.isna(value):
-        return None
-    value = value.item() if hasattr(value, "item") else value
-    return int(value) if isinstance(value, float) and value.is_integer() else value
