@@ -139,6 +139,13 @@ def load_runs(folder: Path) -> "pd.DataFrame":
     return runs
 
 
+def load_runs_or_archive(folder: Path) -> "pd.DataFrame":
+    """The runs in a folder, or those of the archive that a study published in it."""
+    from clhyper.runs.archive import ARCHIVE, load_archives
+
+    return load_archives([folder / ARCHIVE])[0] if (folder / ARCHIVE).is_file() else load_runs(folder)
+
+
 def check_output(folder: Path) -> None:
     """Raises `UserError` if a folder to write to can't be made or written; makes nothing, for the rest may be wrong."""
     existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())

@@ -27,10 +27,12 @@ from clhyper.figures.style import (
     styled,
     styles_of,
 )
-from clhyper.figures.summary import sharing_of, with_depth_zero
-from clhyper.figures.units import COSTS, axis_scale
+from clhyper.figures.summary import CONFIGURATION, sharing_of, with_depth_zero
+from clhyper.figures.units import COSTS, axis_scale, in_words
+from clhyper.runs.pareto import non_dominated
 
 FRONT_COLOUR = "#b8a33a"
+_TITLES = {"acc": "Accuracy after the whole stream"}
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
@@ -39,13 +41,9 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
     A point is beaten by one that is nowhere larger and somewhere smaller; equal points are kept together. Points with
     a NaN coordinate neither beat nor stay.
     """
-    known = [index for index, point in enumerate(points) if not any(math.isnan(value) for value in point)]
-    known.sort(key=lambda index: points[index])
-    front: list[int] = []
-    for index in known:
-        if not front or points[index][1] < points[front[-1]][1] or points[index] == points[front[-1]]:
-            front.append(index)
-    return front
+    x, y = np.array(points, dtype=float).reshape(-1, 2).T
+    stays = non_dominated(x[None], y[None])[0]
+    return sorted(np.flatnonzero(stays).tolist(), key=lambda index: points[index])
 
 
 def check_cost(cost: str, summary: pd.DataFrame) -> None:
@@ -82,11 +80,25 @@ def accuracy_against_cost(runs: pd.DataFrame, cost: str = "train_macs", styles: 
     return _draw(runs, cost, "acc", styles)
 
 
-def _draw(runs: pd.DataFrame, cost: str, measure: str, styles: Styles | None) -> Figure:
-    summary = completed(with_depth_zero(runs[runs["status"] == "complete"]))
+@styled
+def front_against_cost(runs: pd.DataFrame, front: pd.DataFrame, metric: str, cost: str) -> Figure:
+    """A metric in percent against a cost of `COSTS`, with the probability that each point is on the Pareto front.
+
+    `front`: what `clhyper.runs.pareto.pareto` says of the runs, which have one setting. Raises as
+    `forgetting_against_cost` does.
+    """
+    return _draw(runs, cost, metric, None, front)
+
+
+def _draw(
+    runs: pd.DataFrame, cost: str, measure: str, styles: Styles | None, front: pd.DataFrame | None = None
+) -> Figure:
+    runs = runs[runs["status"] == "complete"]
+    summary = completed(with_depth_zero(runs) if front is None else runs)
     check_cost(cost, summary)
     styles = styles or styles_of(summary)
     forgetting = measure == "forgetting"
+    summary["label"] = _labels(summary, front)
     shown = summary[summary[measure].notna() & summary[cost].notna()]
     require(len(shown) > 0, f"no complete run has both {measure} and {cost}")
     divisor, label = axis_scale(COSTS[cost], shown[cost])
@@ -102,7 +114,9 @@ def _draw(runs: pd.DataFrame, cost: str, measure: str, styles: Styles | None) ->
     stream = shown[shown["forgetting"].notna()]
     if len(stream) < len(shown):
         notes.append("The front leaves out what has no forgetting: it learns all experiences at once.")
-    title = f"{'Forgetting' if forgetting else 'Accuracy after the whole stream'} against {COSTS[cost].label}"
+    if front is not None:
+        notes.append("In percent beside a point: the probability that it is on the front; none below 1 %.")
+    title = f"{_TITLES.get(measure, in_words(measure))} against {COSTS[cost].label}"
     figure = new_figure(8.6, 5.2, title)
     axes = figure.subplots()
     drawn = series_of(shown, styles)
@@ -110,7 +124,7 @@ def _draw(runs: pd.DataFrame, cost: str, measure: str, styles: Styles | None) ->
     axes.set_xlabel(f"{label}  ← less is better")
     spread = percent(shown[measure]), percent(shown[f"{measure}_interval"])
     if not forgetting:
-        axes.set_ylabel("ACC (%)  more is better →")
+        axes.set_ylabel(f"{'ACC' if measure == 'acc' else in_words(measure)} (%)  more is better →")
         measure_axis(axes, *spread)
     else:
         axes.set_ylabel("forgetting (%)  ← less is better")
@@ -121,18 +135,37 @@ def _draw(runs: pd.DataFrame, cost: str, measure: str, styles: Styles | None) ->
     handles: list[Line2D] = []
     if len(stream):
         handles.append(
-            _front(axes, stream[cost] / divisor, percent(stream[measure]), 1 if forgetting else -1, obstacles)
+            _front(axes, stream[cost] / divisor, percent(stream[measure]), 1 if forgetting else -1, measure, obstacles)
         )
     handles = [_points(axes, one, cost, divisor, measure, obstacles) for one in drawn] + handles
     add_legend(figure, handles)
-    deep = {  # several lines may begin at one point
-        (row[cost] / divisor, 100 * row[measure], row["freeze_depth"]): one.style.ink
+    labels = {  # several lines may begin at one point
+        (row[cost] / divisor, 100 * row[measure], row["label"]): one.style.ink
         for one in drawn
         for _, row in one.rows.iterrows()
-        if pd.notna(row["freeze_depth"])
+        if row["label"]
     }
-    place_labels(axes, [(x, y) for x, y, _ in deep], [f"k={k}" for *_, k in deep], list(deep.values()), obstacles)
+    place_labels(axes, [(x, y) for x, y, _ in labels], [text for *_, text in labels], list(labels.values()), obstacles)
     return figure
+
+
+def _labels(summary: pd.DataFrame, front: pd.DataFrame | None) -> list[str]:
+    """What stands beside each point: its freeze depth, and how probably it is on the front."""
+    chances: dict[tuple[str, ...], float] = {}
+    if front is not None:
+        chances = dict(zip(_keys(front), front["probability"], strict=True))
+    labels = []
+    for key, depth in zip(_keys(summary), summary["freeze_depth"], strict=True):
+        chance = chances.get(key, math.nan)
+        parts = [f"k={depth}"] if pd.notna(depth) else []
+        parts += [f"{100 * chance:.0f} %"] if chance >= 0.01 else []
+        labels.append(", ".join(parts))
+    return labels
+
+
+def _keys(rows: pd.DataFrame) -> list[tuple[str, ...]]:
+    texts = [["" if pd.isna(value) else str(value) for value in rows[name]] for name in CONFIGURATION]
+    return list(zip(*texts, strict=True))
 
 
 def _points(
@@ -167,7 +200,9 @@ def _data(axes: Axes, pixels: np.ndarray) -> list[tuple[float, float]]:
     return [(float(x), float(y)) for x, y in axes.transData.inverted().transform(pixels)]
 
 
-def _front(axes: Axes, x: pd.Series, y: np.ndarray, sign: int, obstacles: list[tuple[float, float]]) -> Line2D:
+def _front(
+    axes: Axes, x: pd.Series, y: np.ndarray, sign: int, measure: str, obstacles: list[tuple[float, float]]
+) -> Line2D:
     """The best value within each budget, as steps from the cheapest configuration to the right edge."""
     points = list(zip(x.astype(float), y, strict=True))
     corners = [points[index] for index in pareto([(cost, sign * value) for cost, value in points])]
@@ -180,5 +215,5 @@ def _front(axes: Axes, x: pd.Series, y: np.ndarray, sign: int, obstacles: list[t
     axes.plot(*zip(*path, strict=True), **line, zorder=2)
     for a, b in pairwise(path):
         obstacles += [tuple(np.add(a, np.subtract(b, a) * step)) for step in np.linspace(0, 1, 30)]
-    best = "least forgetting" if sign > 0 else "highest ACC"
+    best = "least forgetting" if sign > 0 else f"highest {'ACC' if measure == 'acc' else in_words(measure)}"
     return Line2D([], [], label=f"Pareto front: {best}\nfor the cost", **line)

@@ -73,17 +73,23 @@ def show(summary: pd.DataFrame, console: Console) -> None:
                 if row.note
             ]
             columns = [column for column in columns if column.header != "note"]
-        hidden: list[str] = []
-        for header in DROPPED_FIRST:
-            if not _fits(columns, console) and header in {column.header for column in columns}:
-                columns = [column for column in columns if column.header != header]
-                hidden.append(header)
+        columns, hidden = narrowed(columns, console)
         below += [_in_words(every, header) for header in IN_WORDS if header in hidden]
         console.print(Text(f"\n{setting.title}", style="bold"))
-        console.print(_rich_table(columns))
+        console.print(rich_table(columns))
         left_out = [header for header in hidden if header not in IN_WORDS]
         lines = ["; ".join(shared), *below, *([f"no room for: {', '.join(left_out)}"] if left_out else [])]
         console.print(Text("\n".join(line for line in lines if line), style="dim"))
+
+
+def narrowed(columns: list[Column], console: Console) -> tuple[list[Column], list[str]]:
+    """The columns that the console has room for, and the headers of those left out, by `DROPPED_FIRST`."""
+    hidden: list[str] = []
+    for header in DROPPED_FIRST:
+        if not _fits(columns, console) and header in {column.header for column in columns}:
+            columns = [column for column in columns if column.header != header]
+            hidden.append(header)
+    return columns, hidden
 
 
 def _in_words(columns: list[Column], header: str) -> str:
@@ -96,11 +102,12 @@ def _in_words(columns: list[Column], header: str) -> str:
 
 
 def _fits(columns: list[Column], console: Console) -> bool:
-    shown = _rich_table([column.widest for column in columns])
+    shown = rich_table([column.widest for column in columns])
     return Measurement.get(console, console.options.update(width=10_000), shown).minimum <= console.width
 
 
-def _rich_table(columns: list[Column]) -> Table:
+def rich_table(columns: list[Column]) -> Table:
+    """A table for the screen, in which numbers never wrap."""
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
     for column in columns:
         note = column.header == "note"  # wraps; numbers never do
@@ -131,13 +138,16 @@ def to_markdown(summary: pd.DataFrame, path: Path) -> None:
     lines: list[str] = []
     for setting in settings(summary):
         columns, shared = columns_of(setting)
-        lines += [f"### {setting.title}", ""]
-        lines.append(_markdown_row([column.header for column in columns]))
-        lines.append(_markdown_row(["---:" if column.numeric else ":---" for column in columns]))
-        lines += [_markdown_row(list(cells)) for cells in zip(*(column.cells for column in columns), strict=True)]
-        lines += ["", "; ".join(shared) + ".", ""]
+        lines += [f"### {setting.title}", "", *markdown(columns), "", "; ".join(shared) + ".", ""]
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     write(Path(path), "\n".join(lines).encode())
+
+
+def markdown(columns: list[Column]) -> list[str]:
+    """The lines of a GitHub table."""
+    lines = [[column.header for column in columns], ["---:" if column.numeric else ":---" for column in columns]]
+    lines += map(list, zip(*(column.cells for column in columns), strict=True))
+    return [_markdown_row(cells) for cells in lines]
 
 
 def _markdown_row(cells: list[str]) -> str:
@@ -147,23 +157,7 @@ def _markdown_row(cells: list[str]) -> str:
 def columns_of(setting: Setting) -> tuple[list[Column], list[str]]:
     """The columns worth showing and, in words, what all rows share instead of a column each."""
     rows = setting.rows
-    columns = [
-        Column("strategy", [str(name) for name in rows["strategy"]], numeric=False),
-        Column("depth", [_text(depth) for depth in rows["freeze_depth"]]),
-    ]
-    shared: list[str] = []
-    # The norm leads: a comparison names the norm of each row.
-    for name in ("norm", *(choice for choice in CHOICES if choice != "norm"), "orders"):
-        header = "class order" if name == "orders" else name.replace("_", " ")
-        values = [_text(value) for value in rows[name]]
-        known = {value for value in values if value}
-        if known == {BY_NUMBER}:
-            continue
-        # At depth 0 there is no front to describe: a missing value alone is no difference.
-        if len(known) > 1 or (name == "variant" and known):
-            columns.append(Column(header, values, numeric=name == "epochs"))
-        elif known:
-            shared.append(f"{header} {known.pop()}")
+    columns, shared = identity_columns(rows)
     several = repetitions(rows)[1]
     columns.append(Column("seeds" if several == "seeds" else "repetitions", [str(count) for count in rows["seeds"]]))
     for name, header in (
@@ -196,6 +190,30 @@ def columns_of(setting: Setting) -> tuple[list[Column], list[str]]:
         shared.append(f"mean ± half-width of the 95 % confidence interval over {several} (Student t)")
     unfinished = [f"{rows[state].sum()} {state}" for state in ("failed", "interrupted") if rows[state].sum()]
     return columns, shared + ([f"runs without a result: {', '.join(unfinished)}"] if unfinished else [])
+
+
+def identity_columns(rows: pd.DataFrame) -> tuple[list[Column], list[str]]:
+    """The columns that tell configurations apart and, in words, what all rows share."""
+    columns = [
+        Column("strategy", [str(name) for name in rows["strategy"]], numeric=False),
+        Column("depth", [_text(depth) for depth in rows["freeze_depth"]]),
+    ]
+    shared: list[str] = []
+    # The norm leads: a comparison names the norm of each row.
+    for name in ("norm", *(choice for choice in CHOICES if choice != "norm"), "orders"):
+        if name not in rows:
+            continue
+        header = "class order" if name == "orders" else name.replace("_", " ")
+        values = [_text(value) for value in rows[name]]
+        known = {value for value in values if value}
+        if known == {BY_NUMBER}:
+            continue
+        # At depth 0 there is no front to describe: a missing value alone is no difference.
+        if len(known) > 1 or (name == "variant" and known):
+            columns.append(Column(header, values, numeric=name == "epochs"))
+        elif known:
+            shared.append(f"{header} {known.pop()}")
+    return columns, shared
 
 
 def _add(columns: list[Column], rows: pd.DataFrame, name: str, header: str, cells: list[str]) -> None:

@@ -40,6 +40,14 @@ COSTS: dict[str, Cost] = {
 """Every cost a figure can have on its axis. Columns hold plain MACs, seconds, milliseconds, bytes and counts; axes
 divide by the power of 1000 that `axis_scale` picks."""
 
+_METRICS = {"acc": "ACC", "bwt": "BWT", "fwt": "FWT"}
+
+
+def in_words(metric: str) -> str:
+    """A metric's name as a person reads it: `Task inference accuracy by entropy`."""
+    return _METRICS.get(metric) or metric.replace("_", " ").capitalize()
+
+
 PREFIXES = ("", "k", "M", "G", "T", "P", "E")
 
 
