@@ -26,15 +26,18 @@ if TYPE_CHECKING:
 
 _SECONDS_TO_STOP = 5.0
 _SECONDS_TO_END = 20.0
+_MOST_STILLBORN = 3
 
 
 @dataclass
 class _Flight:
-    """A run that was given to Ray. `held`: its lock, where nodes don't see the results."""
+    """A run that was given to Ray. `held`: its lock, where nodes don't see the results. `stillborn`: tasks that ended
+    before they began."""
 
     config: RunConfig
     attempt: int = 0
     node: str | None = None
+    stillborn: int = 0
     stopping: bool = False
     failed: bool = False
     held: contextlib.ExitStack | None = None
@@ -219,8 +222,11 @@ class Sweep:
             self._end(flight, Outcome("complete", folder.path, metrics=metrics))
         elif flight.stopping:
             self._end(flight, Outcome("stopped", folder.path))
+        elif flight.node is None and flight.stillborn < _MOST_STILLBORN:  # Ray gave it to a worker that was dead
+            flight.stillborn += 1
+            self._launch(flight)
         elif flight.attempt < self.executor.retries:
-            flight.attempt, flight.node = flight.attempt + 1, None
+            flight.attempt, flight.node, flight.stillborn = flight.attempt + 1, None, 0
             count = f"retry {flight.attempt} of {self.executor.retries}"
             self.report(flight.config, Note(f"{ended}; it goes on from its last finished experience ({count})"))
             self._launch(flight)
