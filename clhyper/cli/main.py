@@ -10,7 +10,7 @@ from clhyper.errors import RunError, UserError, unknown
 
 VERBS = (
     *("demo", "list", "pretrain", "run", "sweep", "tune", "study", "evaluate", "export"),
-    *("table", "compare", "pareto", "plot", "leaderboard", "report", "serve"),
+    *("table", "compare", "pareto", "rank", "plot", "leaderboard", "report", "serve"),
 )
 EXIT_FAILED, EXIT_MISUSE, EXIT_INTERRUPTED = 1, 2, 130
 _STOPPED = {

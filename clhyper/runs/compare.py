@@ -145,6 +145,18 @@ def _seeds(pairs: "pd.Index") -> list[str]:
     return [f"seed {seed}{f' {order}' if order else ''}" for seed, order in pairs]
 
 
+def signed_rank(differences: "np.ndarray") -> float:
+    """Two-sided p of Wilcoxon's signed-rank test, exact up to 12 differences that aren't 0; 1 where all are."""
+    import numpy as np
+    from scipy import stats
+
+    moved = differences[differences != 0]
+    if len(moved) < 2:
+        return 1.0  # one difference is as likely above zero as below
+    method: Any = stats.PermutationMethod(n_resamples=np.inf) if len(moved) <= 12 else "auto"
+    return float(stats.wilcoxon(moved, method=method).pvalue)
+
+
 def _statistics(a: "np.ndarray", b: "np.ndarray", counted: bool) -> dict[str, Any]:
     import numpy as np
     from scipy import stats
@@ -162,12 +174,9 @@ def _statistics(a: "np.ndarray", b: "np.ndarray", counted: bool) -> dict[str, An
     }
     if n < 2:
         return found
-    moved = differences[differences != 0]
-    if len(moved):
-        method: Any = stats.PermutationMethod(n_resamples=np.inf) if len(moved) <= 12 else "auto"
-        # One difference is as likely above zero as below; scipy permutes no sample of one.
-        found["wilcoxon_p"] = float(stats.wilcoxon(moved, method=method).pvalue) if len(moved) > 1 else 1.0
-        found["smallest_p"] = 2.0 ** (1 - len(moved))
+    if moved := int((differences != 0).sum()):
+        found["wilcoxon_p"] = signed_rank(differences)
+        found["smallest_p"] = 2.0 ** (1 - moved)
     if np.ptp(differences) == 0:
         single = Interval(mean, mean) if counted else None
         return found | {"t": single, "bootstrap": single}
