@@ -21,7 +21,7 @@ _TYPES = {
 _MOST_DEPTH = 1000
 """No network has more stages; a depth beyond it is a damaged file's."""
 _SEED = re.compile(r"^seed = (0|[1-9][0-9]{0,17})\n", re.MULTILINE)
-_ATTEMPTS = 5
+_ATTEMPTS = 20
 """How often a run is read again that changes while it is read."""
 _SETTLED_NS = 2_000_000_000
 """A file younger than this may change again without its time of modification telling (FAT's is to two seconds)."""

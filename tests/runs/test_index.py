@@ -235,6 +235,7 @@ def test_a_run_whose_files_come_and_go_while_it_is_read_is_never_half_of_one(tmp
             (folder / RESULT).unlink()
             (folder / ".new").write_bytes(result)
             os.replace(folder / ".new", folder / RESULT)
+            time.sleep(0.001)
 
     writer = threading.Thread(target=write)
     writer.start()
