@@ -53,6 +53,11 @@ ELSEWHERE = [
 ]
 EXAMPLES = """  clhyper sweep split-digits naive joint --seeds 5 --executor ray --address auto
   clhyper sweep split-digits naive joint --seeds 5 --executor slurm --slurm partition=cpu time=60"""
+_NUMBERS = (
+    *("array_parallelism", "cpus_per_gpu", "cpus_per_task", "gpus_per_node", "gpus_per_task", "mem_gb", "nodes"),
+    *("ntasks_per_node", "num_gpus", "signal_delay_s", "tasks_per_node", "time", "timeout_min"),
+)
+"""Options of sbatch that are numbers; others keep the digits that they are given, as an account 00123 does."""
 _OWN = {
     "local": ("jobs", "runs_per_device", "gpus"),
     "ray": ("address", "gpus_per_run", "retries", "collect"),
@@ -128,6 +133,7 @@ def _options(texts: tuple[str, ...]) -> dict[str, str | int]:
     for text in texts:
         name, equals, value = text.partition("=")
         require(bool(name and equals and value), f"--slurm {text}: give NAME=VALUE, as partition=gpu")
+        name = name.replace("-", "_")
         require(name not in found, f"--slurm {text}: {name} is given twice; give it one value")
-        found[name.replace("-", "_")] = int(value) if value.isdecimal() and len(value) < 10 else value
+        found[name] = int(value) if name in _NUMBERS and value.isdecimal() and len(value) < 10 else value
     return found

@@ -32,7 +32,7 @@ class RayExecutor:
         check_address(self.address)
         gpus = self.gpus_per_run
         require(
-            gpus is None or 0 < gpus <= 1 or (gpus > 1 and gpus == int(gpus)),
+            gpus is None or 0 < gpus <= 1 or (gpus > 1 and float(gpus).is_integer()),
             f"gpus_per_run {gpus}: give a fraction such as 0.25, or a whole number",
         )
         require(self.retries >= 0, f"retries {self.retries}: at least 0")

@@ -4,15 +4,17 @@ import contextlib
 import dataclasses
 import itertools
 import json
+import re
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clhyper.errors import UserError, require
+from clhyper.errors import UserError, require, unknown
 from clhyper.runs.config import RunConfig
 from clhyper.runs.files import read_object
 from clhyper.runs.folder import EXPERIENCES, FAILURE, RESULT, RunFolder
@@ -23,6 +25,8 @@ JOBS = ".jobs"
 _AT_ONCE = 8
 _SECONDS = {"slurm": 5.0, "local": 0.2}
 """Between looks at the jobs."""
+_UNKNOWN = re.compile(r"Unknown argument '([^']*)'.*Valid arguments: (.*)")
+"""What submitit says of an option, with all that it knows."""
 _MINUTES_OF_LOCAL_JOBS = 7 * 24 * 60
 
 
@@ -51,16 +55,18 @@ class SlurmExecutor:
         Raises:
             UserError: an unknown option, no Slurm on this machine, or results that can't be written.
         """
+        with tempfile.TemporaryDirectory() as folder:  # which submitit makes, even where it refuses an option
+            self.submitter(Path(folder))
         return _Jobs(self, results, report).run(configs)
 
-    def submitter(self, folder: Path, config: RunConfig, threads: int) -> Any:
-        """Submitit's executor for runs like `config`."""
+    def submitter(self, folder: Path, device: str = "cpu", threads: int = 1) -> Any:
+        """Submitit's executor for runs on `device`."""
         import submitit
 
         options = dict(self.options)
         cluster = options.pop("cluster", "slurm")
         given = {"cpus_per_task": threads, "name": "clhyper", "timeout_min": _MINUTES_OF_LOCAL_JOBS}
-        if config.device.startswith("cuda") and not {"gres", "gpus_per_node", "gpus_per_task"} & options.keys():
+        if device.startswith("cuda") and not {"gres", "gpus_per_node", "gpus_per_task"} & options.keys():
             given["gpus_per_node"] = 1
         try:
             made = submitit.AutoExecutor(folder=folder, cluster=cluster)
@@ -75,6 +81,8 @@ class SlurmExecutor:
             made.update_parameters(**given, **{f"slurm_{name}": value for name, value in options.items()})
         except (NameError, AssertionError, TypeError, ValueError) as error:
             said = str(error).partition("\n")[0]
+            if found := _UNKNOWN.match(said):
+                raise unknown("option of slurm", found[1], found[2].split(", ")) from None
             raise UserError(f"slurm {' '.join(f'{k}={v}' for k, v in self.options.items())}: {said}") from None
         return made
 
@@ -168,7 +176,7 @@ class _Jobs:
         left.sort(key=lambda pair: pair[0])
         for threads, group in itertools.groupby(left, key=lambda pair: pair[0]):
             alike = [config for _, config in group]
-            submitter = self.executor.submitter(self.folder, alike[0], threads)
+            submitter = self.executor.submitter(self.folder, alike[0].device, threads)
             with submitter.batch() if len(alike) > 1 else contextlib.nullcontext():
                 jobs = [submitter.submit(SlurmRun(one, self.results.absolute())) for one in alike]
             for config, job in zip(alike, jobs, strict=True):

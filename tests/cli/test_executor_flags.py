@@ -37,10 +37,13 @@ NOTHING = {
         ("--executor ray --gpus-per-run 1.5", ["gpus_per_run 1.5: give a fraction such as 0.25, or a whole number"]),
         ("--executor ray --gpus-per-run 0.5", ["gpus_per_run 0.5: with device cpu there is none to share"]),
         ("--executor ray --gpus-per-run nan", ["gpus_per_run nan"]),
+        ("--executor ray --gpus-per-run inf", ["gpus_per_run inf: give a fraction such as 0.25, or a whole number"]),
         ("--executor ray --collect sometimes", ["--collect", "'sometimes'"]),
         ("--executor slurm --jobs 2", ["--jobs has no meaning with --executor slurm", "array_parallelism"]),
         ("--executor slurm --slurm gpu", ["--slurm gpu: give NAME=VALUE"]),
         ("--executor slurm --slurm time=3 time=4", ["time is given twice"]),
+        ("--executor slurm --slurm time_min=3 time-min=4", ["time_min is given twice"]),
+        ("--executor slurm --slurm cluster=local partiton=cpu", ["unknown option of slurm 'partiton'", "'partition'?"]),
         ("--executor slurm --slurm cluster=pbs", ["slurm cluster=pbs: give slurm, or local"]),
     ],
 )
@@ -88,9 +91,9 @@ def test_each_executor_gets_its_options_and_runs_elsewhere_take_one_thread():
     given = {"executor": "ray", "address": "head:6379", "gpus_per_run": 0.25, "retries": 0, "collect": "always"}
     chosen = chosen_executor(NOTHING | given, "cuda")
     assert chosen[:2] == (RayExecutor("head:6379", 0.25, 0, "always"), 1)
-    slurm = ("partition=gpu", "time=60", "mem-per-cpu=2G", "time_min=1-00:00:00")
+    slurm = ("partition=gpu", "account=00123", "time=60", "mem-per-cpu=2G", "time_min=1-00:00:00")
     chosen = chosen_executor({**NOTHING, "executor": "slurm", "slurm": slurm, "threads": 4}, "cuda")
-    options = {"partition": "gpu", "time": 60, "mem_per_cpu": "2G", "time_min": "1-00:00:00"}
+    options = {"partition": "gpu", "account": "00123", "time": 60, "mem_per_cpu": "2G", "time_min": "1-00:00:00"}
     assert chosen == (SlurmExecutor(options), 4, "a job each")
 
 
