@@ -143,12 +143,12 @@ def look(configs: list[RunConfig], place: Place) -> str | None:
     """What is wrong with the input of a run, seen from this node, or None."""
     from clhyper.runs.checks import first_problem
 
-    if not place.seen():  # nor are there the fronts that a study trained, which it has checked
-        configs = [config for config in configs if located(config, place.results) is config]
+    # Fronts that a study trained, which it has checked, may not be on this node.
+    configs = [config for config in configs if located(config, place.results) is config]
     try:
         for config in configs:
             _go(place.origin, config)
-        problem = first_problem(located(config, place.results) for config in configs)
+        problem = first_problem(configs)
     except UserError as error:
         problem = str(error)
     return f"{problem} (on node {socket.gethostname()})" if problem and place.named else problem
