@@ -49,7 +49,7 @@ class Range:
 
     def __str__(self) -> str:
         modes = (":int" if self.whole else "") + (":log" if self.log else "")
-        return f"{self.name}={self.low:g}..{self.high:g}{modes}"
+        return f"{self.name}={_exact(self.low)}..{_exact(self.high)}{modes}"
 
 
 @dataclass(frozen=True)
@@ -184,10 +184,9 @@ def _range(learner: Entry, name: str, text: str, whole: bool) -> Range:
         )
     require("int" not in modes or whole, f"search {name}={text}: {name} isn't a whole number; leave :int out")
     low, high = (_number(learner, name, end.strip(), text) for end in _two(ends, name, text))
-    require(
-        low != high, f"search {name}={text}: both ends are {low:g}, which is no search; {_flag(name)} {low:g} fixes it"
-    )
-    require(low < high, f"search {name}={text}: begins above its end; {name}={high:g}..{low:g} is right")
+    fixed = f"{_flag(name)} {_exact(low)} fixes it"
+    require(low != high, f"search {name}={text}: both ends are {_exact(low)}, which is no search; {fixed}")
+    require(low < high, f"search {name}={text}: begins above its end; {name}={_exact(high)}..{_exact(low)} is right")
     require("log" not in modes or low > 0, f"search {name}={text}: a logarithmic range begins above 0")
     return Range(name, low, high, whole, "log" in modes)
 
@@ -224,6 +223,12 @@ def _choices(learner: Entry, name: str, text: str, hint: Any) -> Choices:
         values.append(value)
     require(len(texts) > 1, f"search {name}={text}: one value is no search; {_flag(name)} {text} fixes it")
     return Choices(name, texts, tuple(values))
+
+
+def _exact(number: float) -> str:
+    """All digits, since searches are told apart by them; short where that loses none."""
+    short = f"{number:g}"
+    return short if isinstance(number, float) and float(short) == number else repr(number)
 
 
 def _kinds(hint: Any) -> set[Any]:

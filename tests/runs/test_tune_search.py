@@ -306,6 +306,7 @@ def test_a_search_s_name_tells_searches_apart_and_not_their_number_of_threads(ar
     others = [
         small_tuning(archive, RATES, "norm=batch,group"),
         small_tuning(archive, "learning_rate=1e-3..1e-2:log"),
+        small_tuning(archive, "learning_rate=1e-3..0.1000001:log"),
         small_tuning(archive, RATES, objectives=("forgetting",)),
         small_tuning(archive, RATES, protocol={"first": 3}),
         small_tuning(archive, RATES, protocol={"name": "class-order"}),

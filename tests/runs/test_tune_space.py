@@ -136,3 +136,12 @@ def test_a_finite_space_is_listed_once_each_and_another_is_not():
     assert len({str(sorted(setting.items())) for setting in settings}) == len(settings)
     assert space("beta=0..1").all_settings() is None
     assert space("rank=1..5000").all_settings() is None
+
+
+@pytest.mark.parametrize(
+    "word", ["rank=1000001..1000002", "learning_rate=0.1..0.12345678", "beta=0.01..10", "learning_rate=1e-05..0.1:log"]
+)
+def test_a_range_is_written_with_all_of_its_digits(word):
+    (dimension,) = space(word).dimensions
+    assert str(dimension).removesuffix(":int") == word
+    assert space(str(dimension)).dimensions == (dimension,)
