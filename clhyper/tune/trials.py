@@ -58,6 +58,8 @@ class Trials:
     def __init__(self, tuning: Tuning, folder: Path) -> None:
         self.tuning = tuning
         self.optuna = require_optuna()
+        from clhyper.tune.pruners import pruner
+
         file = folder / STORAGE
         try:
             storage = self.optuna.storages.RDBStorage(
@@ -67,7 +69,7 @@ class Trials:
                 storage=storage,
                 study_name=tuning.name,
                 directions=[objective.direction for objective in tuning.objectives],
-                pruner=self._pruner(),
+                pruner=pruner(tuning.pruner),
                 load_if_exists=True,
             )
             known = self.study.get_trials(deepcopy=False)
@@ -116,6 +118,8 @@ class Trials:
         for step, accuracy in enumerate(accuracies, start=1):
             if step not in known:
                 trial.optuna.report(accuracy, step)
+                if trial.optuna.should_prune():  # pruners compare what was reported last
+                    return True
         return bool(accuracies) and trial.optuna.should_prune()
 
     def counted(self) -> list[Any]:
@@ -187,14 +191,6 @@ class Trials:
     def _seed(self, number: int) -> int:
         """Seeds of two trials differ, whether or not the search was stopped between them."""
         return int.from_bytes(hashlib.sha256(f"{self.tuning.search_seed} {number}".encode()).digest()[:4], "big")
-
-    def _pruner(self) -> Any:
-        pruners = self.optuna.pruners
-        if self.tuning.pruner == "median":
-            return pruners.MedianPruner()
-        if self.tuning.pruner == "halving":
-            return pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=2)
-        return pruners.NopPruner()
 
 
 def _drawn(trial: Any, dimension: Dimension) -> Any:
