@@ -13,7 +13,7 @@ PUBLISHED = Path(__file__).parents[2] / "results" / "split-cifar10" / "runs"
 
 # (command, pieces of the sentence)
 MISUSES = [
-    ("frob", ["unknown command 'frob'", "sweep"]),
+    ("xyzzy", ["unknown command 'xyzzy'", "sweep"]),
     ("swep", ["did you mean 'sweep'"]),
     ("--frob", ["unknown command '--frob'"]),
     ("list all", ["list takes no arguments", "'all'"]),
