@@ -87,9 +87,11 @@ def _print(trials: Trials, best: list[Any], folder: Path) -> None:
     tuning, console = trials.tuning, Console()
     counted = trials.counted()
     states = [state_of(trial) for trial in counted]
-    ended = [f"{states.count(state)} {state}" for state in ("complete", "pruned", "failed") if state in states]
+    ended = [
+        f"{states.count(state)} {state}" for state in ("complete", "pruned", "failed", "under way") if state in states
+    ]
     if not best:
-        reasons = [trial.user_attrs["reason"] for trial in counted if "reason" in trial.user_attrs]
+        reasons = [reason for trial in counted if (reason := trials.reason(trial))]
         why = f": {reasons[-1]}" if reasons else ""
         _line(console, f"{len(counted)} trials ({', '.join(ended)}), none of them complete{why}")
         return
@@ -102,6 +104,8 @@ def _print(trials: Trials, best: list[Any], folder: Path) -> None:
         console,
         f"{len(counted)} trials: {', '.join(ended)}. " + ("Above, those that no other beats." if several else ""),
     )
+    if "under way" in states:
+        _line(console, "The same command goes on with those that are under way.")
     _line(console, tuning.protocol.sentence())
     _line(console, ", ".join(str(folder / name) for name in (BEST, TRIALS, TUNING)))
     seeds = ",".join(map(str, tuning.reported_seeds))

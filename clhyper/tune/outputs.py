@@ -82,7 +82,7 @@ class Outputs:
                     *values,
                     *(settings.get(name, "") for name in options),
                     *(effort[name] for name in ("experiences", *_EFFORT)),
-                    *(trial.user_attrs.get("reason", ""), " ".join(trial.user_attrs.get("runs", ()))),
+                    *(self.trials.reason(trial), " ".join(trial.user_attrs.get("runs", ()))),
                 ]
             )
         return text.getvalue()

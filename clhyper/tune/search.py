@@ -24,6 +24,8 @@ __all__ = ["Search"]
 
 _LOCK = "lock"
 _LOCK_SECONDS = 1.0
+_NOT_BY_SETTINGS = "goes on", "can't be written"
+"""In reasons of runs whose process, node or disk failed: executors say that these go on, started again."""
 
 
 @dataclass
@@ -141,6 +143,11 @@ class Search:
             return
         if outcome.status == "failed" and outcome.misuse and not self.trials.best():
             self._misuse = reason
+            return
+        if outcome.status == "failed" and any(sign in str(reason) for sign in _NOT_BY_SETTINGS):
+            underway.over = reason
+            self.trials.lose(trial, str(reason))
+            self.outputs.write()
             return
         if outcome.status != "failed":
             self._misuse = self._seen_too_much(outcome.folder)

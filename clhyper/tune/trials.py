@@ -25,7 +25,8 @@ STORAGE = "trials.db"
 _DRAWS = 20
 """How often a setting is drawn anew that was tried before or can't be run."""
 _SECONDS_LOCKED = 60.0
-_SETTINGS, _RUNS, _REASON, _VOID = "settings", "runs", "reason", "void"
+_MOST_STARTS = 3
+_SETTINGS, _RUNS, _REASON, _VOID, _LOST = "settings", "runs", "reason", "void", "lost"
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,13 @@ class Trials:
         trial.optuna.set_user_attr(_VOID if void else _REASON, reason)
         self.study.tell(trial.number, state=self.optuna.trial.TrialState.FAIL)
 
+    def lose(self, trial: Trial, reason: str) -> None:
+        """Notes what ended a trial that its settings aren't to blame for: it goes on later, three starts in all."""
+        lost = [*self.study.get_trials(deepcopy=False)[trial.number].user_attrs.get(_LOST, ()), reason]
+        trial.optuna.set_user_attr(_LOST, lost)
+        if len(lost) == _MOST_STARTS:
+            self.fail(trial, f"{reason.partition(';')[0]}, at the last of {_MOST_STARTS} starts")
+
     def prune(self, trial: Trial, reason: str) -> None:
         """Notes that a trial was stopped, and why."""
         trial.optuna.set_user_attr(_REASON, reason)
@@ -125,6 +133,12 @@ class Trials:
     def counted(self) -> list[Any]:
         """Optuna's frozen trials in order, without those that don't count: settings tried before or not to be run."""
         return [trial for trial in self.study.get_trials(deepcopy=False) if _VOID not in trial.user_attrs]
+
+    def reason(self, frozen: Any) -> str:
+        """Why one of Optuna's frozen trials failed, was pruned or is still under way; empty for a complete one."""
+        if frozen.state == self.optuna.trial.TrialState.RUNNING:
+            return str((frozen.user_attrs.get(_LOST) or [""])[-1])
+        return str(frozen.user_attrs.get(_REASON, ""))
 
     def best(self) -> list[Any]:
         """The best trial, or with several objectives all that no other beats in each; none if none is complete."""

@@ -89,6 +89,48 @@ def words(archive, results, **flags):
     return ["tune", "split-npz", "naive", *given, "--search", "learning_rate=1e-3..1e-1:log", "norm=batch,group"]
 
 
+class Killing:
+    """The local executor, whose process is killed in the second experience of the run with a learning rate."""
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+
+    def execute(self, configs, results, report):
+        def kill(config, message):
+            rate = config.strategy_options["learning_rate"]
+            if rate == self.rate and isinstance(message, Progress) and message.experience == 2:
+                for process in workers():
+                    process.kill()
+            return report(config, message)
+
+        return executor("local").execute(configs, results, kill)
+
+
+@pytest.mark.slow
+def test_a_trial_whose_process_is_killed_goes_on_with_the_same_settings_and_fails_after_three_starts(archive, tmp_path):
+    killed = small_tuning(archive, "learning_rate=0.01,0.02")
+    for start_number in range(1, 4):
+        made = search(killed, tmp_path, 2, Killing(0.01))
+        states = {float(row["learning_rate"]): row for row in table(made.folder)}
+        assert states[0.02]["state"] == "complete"
+        assert states[0.01]["state"] == ("under way" if start_number < 3 else "failed")
+        assert "its process ended by signal 9" in states[0.01]["reason"]
+    assert states[0.01]["reason"].endswith(", at the last of 3 starts")
+    again = Here()
+    search(killed, tmp_path, 2, again)
+    assert again.executed == []
+
+
+def test_a_trial_whose_process_was_killed_once_ends_as_one_that_was_not(archive, tmp_path):
+    pair = small_tuning(archive, "learning_rate=0.01,0.02")
+    made = search(pair, tmp_path / "killed", 2, Killing(0.01))
+    counts = json.loads((made.folder / "tuning.json").read_text())["trials"]
+    assert (counts["complete"], counts["under way"], counts["failed"]) == (1, 1, 0)
+    made = search(pair, tmp_path / "killed", 2)
+    assert repeatable(made.folder) == repeatable(search(pair, tmp_path / "undisturbed", 2).folder)
+    assert [row["reason"] for row in table(made.folder)] == ["", ""]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
 def test_a_search_that_is_killed_or_interrupted_goes_on_with_the_same_command(sent, tmp_path):
