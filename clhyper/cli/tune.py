@@ -12,6 +12,7 @@ from clhyper.errors import UserError, require
 from clhyper.registry import Entry, find
 from clhyper.runs.config import checked_options, other_than_default, read_toml, typed_options
 from clhyper.runs.sweep import parse_seeds
+from clhyper.tune.fronts import Fronts
 from clhyper.tune.objectives import parse_objectives
 from clhyper.tune.protocol import ORDER_SEED, VALIDATION, ProtocolName, choose_protocol
 from clhyper.tune.space import parse_space
@@ -206,5 +207,5 @@ def _print_plan(tuning: Tuning, trials: int, where: str) -> None:
     print("\n".join(str(dimension) for dimension in tuning.space.dimensions))
     print(f"{trials} trials{few}, {where}")
     print(f"objectives: {', '.join(f'{o.direction} {o.name}' for o in tuning.objectives)}; pruner {tuning.pruner}")
-    print(tuning.protocol.sentence())
+    print("\n".join([tuning.protocol.sentence(), *Fronts(tuning).sentences()]))
     print(tuning.name)

@@ -17,7 +17,7 @@ from clhyper.figures.units import COSTS, human_count, human_fraction, human_seco
 from clhyper.runs.config import RunConfig
 from clhyper.runs.executors import Executor
 from clhyper.runs.outcome import Message, Outcome
-from clhyper.tune.outputs import BEST, TRIALS, TUNING, config_name, state_of
+from clhyper.tune.outputs import BEST, TRIALS, TUNING, Outputs, config_name, state_of
 from clhyper.tune.search import Search
 from clhyper.tune.trials import Trial, Trials
 from clhyper.tune.tuning import Tuning
@@ -36,7 +36,7 @@ def search_and_show(tuning: Tuning, results: Path, trials: int, executor: Execut
         found = search.run(executor)
     best = found.best()
     if not quiet:
-        _print(found, best, search.folder)
+        _print(found, best, search.outputs)
     return 0 if best else 1
 
 
@@ -83,8 +83,8 @@ def shown(name: str, value: float) -> str:
     return f"{value:.3g} ms" if unit == "ms" else human_count(value, unit)
 
 
-def _print(trials: Trials, best: list[Any], folder: Path) -> None:
-    tuning, console = trials.tuning, Console()
+def _print(trials: Trials, best: list[Any], outputs: Outputs) -> None:
+    tuning, folder, console = trials.tuning, outputs.folder, Console()
     counted = trials.counted()
     states = [state_of(trial) for trial in counted]
     ended = [
@@ -106,7 +106,8 @@ def _print(trials: Trials, best: list[Any], folder: Path) -> None:
     )
     if "under way" in states:
         _line(console, "The same command goes on with those that are under way.")
-    _line(console, tuning.protocol.sentence())
+    for said in outputs.said():
+        _line(console, said)
     _line(console, ", ".join(str(folder / name) for name in (BEST, TRIALS, TUNING)))
     seeds = ",".join(map(str, tuning.reported_seeds))
     configs = [config_name(trial, place) for place, trial in enumerate(best)]

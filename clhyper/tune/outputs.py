@@ -10,6 +10,7 @@ from clhyper import __version__
 from clhyper.runs.config import SCHEMA
 from clhyper.runs.files import write, write_json
 from clhyper.runs.folder import EXPERIENCES
+from clhyper.tune.fronts import Fronts
 from clhyper.tune.trials import Trials
 
 __all__ = ["BEST", "RUNS", "TRIALS", "TUNING", "Outputs", "state_of"]
@@ -30,6 +31,7 @@ class Outputs:
 
     def __init__(self, trials: Trials, folder: Path) -> None:
         self.trials, self.folder = trials, folder
+        self.fronts = Fronts(trials.tuning)
         self._known: dict[int, dict[str, float]] = {}
         """Effort of trials that have ended."""
 
@@ -46,12 +48,20 @@ class Outputs:
         write(self.folder / TRIALS, self._table(counted, efforts).encode())
         write_json(self.folder / TUNING, self._summary(counted, best, efforts))
 
+    def said(self) -> list[str]:
+        """Sentences on what the search looked at: its protocol's, and one on each front from a file."""
+        complete = (trial for trial in self.trials.counted() if state_of(trial) == "complete")
+        runs = [self.folder / RUNS / trial.user_attrs["runs"][0] for trial in complete]
+        return [self.trials.tuning.protocol.sentence(), *self.fronts.sentences(runs[0] if runs else None)]
+
     def _summary(self, counted: list[Any], best: list[Any], efforts: dict[int, dict[str, float]]) -> dict[str, Any]:
         states = [state_of(trial) for trial in counted]
         names = [objective.name for objective in self.trials.tuning.objectives]
+        searched = self.trials.tuning.as_dict()
         return {
             "schema": SCHEMA,
-            **self.trials.tuning.as_dict(),
+            **searched,
+            "protocol": {**searched["protocol"], "fronts": self.said()[1:]},
             "trials": {state: states.count(state) for state in (*STATES.values(), "under way")},
             "best": [
                 {
@@ -97,7 +107,7 @@ class Outputs:
         seeds = ",".join(map(str, tuning.reported_seeds))
         notes = [
             f"Trial {trial.number} of a search ({complete} trials complete): {said}.",
-            tuning.protocol.sentence(),
+            *self.said(),
             f"For the report: clhyper sweep --config FILE --seeds {seeds}",
         ]
         return "".join(f"# {note}\n" for note in notes) + tuning.reported(settings).to_toml()
