@@ -12,7 +12,7 @@ def main(arguments: list[str]) -> int:
     folder, values = folder_and_flags(
         "serve",
         f"Serves the report of the runs in DIR (default {RESULTS}), which need not be there yet. The page asks for\n"
-        "what is new every few seconds.\n\nExamples:\n"
+        "what is new every few seconds. Nothing is written.\n\nExamples:\n"
         f"  clhyper serve {RESULTS}\n  clhyper serve {RESULTS} --port 0",
         [
             Flag("port", int, 8000, "the port; 0 takes one that is free"),
@@ -26,6 +26,7 @@ def main(arguments: list[str]) -> int:
 
     server = open_server(folder, values["host"], values["port"])
     with server:
+        server.results.begin()
         if not is_local(values["host"]):
             print(
                 f"clhyper: {values['host']} lets every machine that reaches this one read these results",

@@ -11,7 +11,7 @@ from clhyper.errors import UserError, require
 from clhyper.runs.columns import COSTS, METRICS, TRAINING
 from clhyper.runs.config import RunConfig, config_from_dict, parse_toml, read_toml
 from clhyper.runs.files import read_json, read_object
-from clhyper.runs.folder import CHECKPOINT, CONFIG, ENVIRONMENT, FAILURE, MATRIX, RESULT, is_complete
+from clhyper.runs.folder import CHECKPOINT, CONFIG, ENVIRONMENT, EXPERIENCES, FAILURE, MATRIX, RESULT, is_complete
 from clhyper.runs.variants import Learner, learner_of, plain, printable, stream_words
 
 _TYPES = {
@@ -62,7 +62,7 @@ class Reading(NamedTuple):
 def stamp_of(folder: str) -> Stamp | None:
     """The stamp of a folder's files, or None if it can't be told."""
     files: list[tuple[int, ...] | None] = []
-    for name in (CONFIG, RESULT, ENVIRONMENT, MATRIX, FAILURE, CHECKPOINT):
+    for name in (CONFIG, RESULT, ENVIRONMENT, MATRIX, EXPERIENCES, FAILURE, CHECKPOINT):
         try:
             found = os.stat(f"{folder}/{name}")
         except OSError as error:
@@ -207,7 +207,11 @@ def _shown(columns: dict[str, Any]) -> dict[str, Any]:
 
 def matrix_in(folder: Path) -> list[list[float | None]]:
     """The run's accuracy matrix, fractions or None; empty if it is absent, damaged or no such matrix."""
-    rows = read_json(folder / MATRIX)
+    return matrix_of(read_json(folder / MATRIX))
+
+
+def matrix_of(rows: Any) -> list[list[float | None]]:
+    """Rows of fractions or None as they are; empty if they are anything else."""
     if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
         return []
     whole = all(value is None or number(value, 1.0) is not None for row in rows for value in row)

@@ -65,18 +65,20 @@ def load(results: Path | str) -> "pd.DataFrame":
     Raises:
         UserError: no such folder, or no run in it.
     """
+    results = Path(results)
+    return as_frame(results, *read_runs(results))
+
+
+def as_frame(results: Path, readings: dict[str, Reading], unread: dict[str, str]) -> "pd.DataFrame":
+    """`load`'s frame of what `read_runs` gives, in its order; raises `UserError` if there is no run."""
     import pandas as pd
 
-    results = Path(results)
-    readings, unread = _readings(results)
     if not readings:
         found = f" that can be read ({unread_note(unread)})" if unread else ""
         raise UserError(
             f"results {results}: no runs in this folder{found}; `clhyper run` and `clhyper sweep` write results"
         )
-    for name, reading in readings.items():
-        if reading.faults:
-            unread[name] = ", ".join(reading.faults)
+    faulty = {printable(name): ", ".join(reading.faults) for name, reading in readings.items() if reading.faults}
     variants = _variants(readings)
     rows = [
         reading.facts.columns
@@ -87,7 +89,7 @@ def load(results: Path | str) -> "pd.DataFrame":
     frame = pd.DataFrame({name: [row[name] for row in rows] for name in OF_RUNS})
     frame["freeze_depth"] = frame["freeze_depth"].astype("Int64")
     frame = frame.astype(dict.fromkeys((*METRICS, *COSTS, "similarity"), float))
-    frame.attrs["unread"] = unread
+    frame.attrs["unread"] = unread | faulty
     return frame
 
 
@@ -98,7 +100,7 @@ def load_matrix(results: Path | str) -> "pd.DataFrame":
 
     results = Path(results)
     columns: dict[str, list[Any]] = {name: [] for name in OF_CELLS}
-    for name in _readings(results)[0]:
+    for name in read_runs(results)[0]:
         folder = printable(results / name)
         for after, row in enumerate(matrix_in(results / name)):
             columns["folder"] += [folder] * len(row)
@@ -123,10 +125,10 @@ def load_experiences(results: Path | str) -> "pd.DataFrame":
     results = Path(results)
     rows: list[dict[str, Any]] = []
     unread = {}
-    for name in _readings(results)[0]:
+    for name in read_runs(results)[0]:
         try:
             rows += [{"folder": printable(results / name)} | row for row in _records(results / name)]
-        except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        except (OSError, ValueError, RecursionError, LookupError, ArithmeticError, TypeError, AttributeError):
             unread[printable(name)] = f"{EXPERIENCES} damaged"
     frame = pd.DataFrame({name: [row[name] for row in rows] for name in OF_EXPERIENCES})
     frame = frame.astype(dict.fromkeys(("accuracy", *(name for name in COSTS if name not in OF_USE)), float))
@@ -142,8 +144,11 @@ def unread_note(unread: dict[str, str], most: int = 3) -> str:
     return f"{count}: {', '.join(named + more)}"
 
 
-def _readings(results: Path) -> tuple[dict[str, Reading], dict[str, str]]:
-    """The runs in `results` by folder, in order of name, and why others that look like runs can't be read."""
+def read_runs(results: Path, memory: Indexed | None = None) -> tuple[dict[str, Reading], dict[str, str]]:
+    """The runs in `results` by folder, in order of name, and why others that look like runs can't be read.
+
+    memory: what the call before knew, empty at first; it is made to hold what this call knows, and no index is written.
+    """
     try:
         if not results.is_dir():
             what = "not a folder" if results.exists() else "no such folder"
@@ -157,7 +162,7 @@ def _readings(results: Path) -> tuple[dict[str, Reading], dict[str, str]]:
     stamps: dict[str, Stamp] = {}
     changed = 0
     with read_once():
-        known, reader = read_index(results), Reader()
+        known, reader = dict(memory or read_index(results)), Reader()
         for name in names:
             try:
                 reading, stamp, is_known = _reading(results / name, known, reader)
@@ -171,7 +176,10 @@ def _readings(results: Path) -> tuple[dict[str, Reading], dict[str, str]]:
                     stamps[name] = stamp
                     changed += not is_known
         changed += sum(name not in stamps for name in known)
-        if changed >= max(_WORTH, len(known) // 100):
+        if memory is not None:
+            memory.clear()
+            memory.update({name: (digest(stamp), readings[name]) for name, stamp in stamps.items()})
+        elif changed >= max(_WORTH, len(known) // 100):
             write_index(results, {name: (stamp, readings[name]) for name, stamp in stamps.items()})
     return readings, unread
 

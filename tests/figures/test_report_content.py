@@ -159,7 +159,7 @@ def test_published_archives_make_a_page_too():
     from pathlib import Path
 
     shown = content(read_source(Path(__file__).parents[2] / "results" / "tuning"))
-    assert shown["title"] == "results/tuning"
+    assert shown["title"] == "tuning"
     assert len(shown["runs"]["name"]) == 22
     assert any(shown["runs"]["matrix"])
     assert shown["runs"]["commands"][0].startswith("clhyper run ")

@@ -27,6 +27,7 @@ def folder(tmp_path):
 @pytest.fixture
 def server(folder):
     with open_server(folder, "127.0.0.1", 0) as one:
+        one.results.rest = 0
         thread = threading.Thread(target=one.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield one
@@ -69,10 +70,10 @@ def test_content_comes_again_only_when_it_is_another(server, folder):
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
-def test_nothing_but_get_is_answered(server, method):
+def test_nothing_but_get_and_head_is_answered(server, method):
     answer, _ = ask(server, "/data", method)
     assert answer.status == 405
-    assert answer.headers["Allow"] == "GET"
+    assert answer.headers["Allow"] == "GET, HEAD"
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "localhost.evil.example", ""])
@@ -96,6 +97,7 @@ def test_there_is_nothing_else(server, path):
 def test_no_folder_yet_is_waited_for(tmp_path):
     later = tmp_path / "later"
     with open_server(later, "127.0.0.1", 0) as server:
+        server.results.rest = 0
         assert "no such folder" in json.loads(server.results.now()[0])["waiting"]
         write_run(later, "naive")
         assert json.loads(server.results.now()[0])["waiting"] == ""

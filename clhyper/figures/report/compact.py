@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from clhyper.figures.report.source import Matrix
+from clhyper.figures.report.records import Matrix
 
 STEPS = 10_000
 """Parts that an accuracy of 1 is divided into: a page shows tenths of a percent."""

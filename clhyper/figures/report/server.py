@@ -1,20 +1,19 @@
 """The report, live: a server of one page and its content, which it reads anew when files have changed."""
 
 import gzip
-import hashlib
 import ipaddress
 import os
 import socket
-import threading
+import sys
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 from clhyper.errors import UserError
-from clhyper.figures.report.content import content
-from clhyper.figures.report.page import as_json, page, policy
-from clhyper.figures.report.source import read_or_wait
+from clhyper.figures.report.live import Results
+from clhyper.figures.report.page import page, policy
+from clhyper.runs.variants import printable
 
 _NAMES = ("localhost",)
 _HEADERS = {
@@ -24,53 +23,6 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-
-
-class Results:
-    """The content of a folder as JSON and its tag; read again only if the folder's files are others than before."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._lock = threading.Lock()
-        self._seen = ""
-        self._data = ""
-        self._tag = ""
-
-    def now(self) -> tuple[str, str]:
-        """The content as JSON, and its tag, which differs if anything but the time differs."""
-        with self._lock:
-            seen = _fingerprint(self.folder)
-            if seen != self._seen or not self._data:
-                found = content(read_or_wait(self.folder))
-                tag = hashlib.sha256(as_json(found | {"when": ""}).encode()).hexdigest()[:20]
-                if tag != self._tag:
-                    self._data, self._tag = as_json(found), tag
-                self._seen = seen
-            return self._data, f'"{self._tag}"'
-
-
-def _fingerprint(folder: Path) -> str:
-    """Changes when a file in the folder, or in one of its folders, is written, replaced or removed."""
-    found = hashlib.sha256()
-    for path in (str(folder), *_folders(folder)):
-        try:
-            with os.scandir(path) as entries:
-                for one in sorted(entries, key=lambda entry: entry.name):
-                    if one.name.startswith("."):  # half written, or the index that reading writes
-                        continue
-                    state = one.stat()
-                    found.update(f"{one.path}\0{state.st_mtime_ns}\0{state.st_size}\0{state.st_ino}\n".encode())
-        except OSError:  # gone, or not ours to read
-            found.update(f"{path}\0\n".encode())
-    return found.hexdigest()
-
-
-def _folders(folder: Path) -> list[str]:
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(one.path for one in entries if one.is_dir())
-    except OSError:
-        return []
 
 
 class Server(ThreadingHTTPServer):
@@ -83,23 +35,31 @@ class Server(ThreadingHTTPServer):
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, port), _Handler)
         self.results = Results(folder)
-        self.names = {*_NAMES, host.lower()} | (set() if is_local(host) else {socket.gethostname().lower()})
+        self.names = {*_NAMES, _bare(host)} | (set() if is_local(host) else _names_of_this_machine())
+        self.complaint = ""
 
     @property
     def url(self) -> str:
-        """Where the page is."""
+        """Where the page is, for those who may read it."""
         host, port = self.server_address[:2]
-        name = f"[{host!s}]" if ":" in str(host) else str(host)
-        return f"http://{name}:{port}/"
+        name = str(host)
+        if ipaddress.ip_address(name.partition("%")[0]).is_unspecified:
+            name = _address_of_this_machine(self.address_family)
+        return f"http://[{name}]:{port}/" if ":" in name else f"http://{name}:{port}/"
 
     def is_named(self, host: str) -> bool:
         """Whether a Host header is this server's: a name of its own, or an address, which no other site can take."""
-        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
-        name = name.strip("[]").lower()
+        name = _bare(host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host)
         try:
             return bool(ipaddress.ip_address(name))
         except ValueError:
             return name in self.names
+
+    def complain(self, sentence: str) -> None:
+        """Says in the terminal what is wrong, once for as long as it is."""
+        if sentence != self.complaint:
+            print(f"clhyper: {sentence}", file=sys.stderr, flush=True)
+        self.complaint = sentence
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A browser that goes away in mid-answer is no error."""
@@ -110,30 +70,38 @@ class _Handler(BaseHTTPRequestHandler):
     server_version, sys_version = "clhyper", ""
 
     def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
         if not self.server.is_named(self.headers.get("Host", "")):
             self._say(HTTPStatus.FORBIDDEN, "This server doesn't go by that name.")
-        elif self.path.partition("?")[0] == "/":
-            self._page()
-        elif self.path.partition("?")[0] == "/data":
-            self._data()
-        else:
+        elif path not in ("/", "/data"):
             self._say(HTTPStatus.NOT_FOUND, "There is / and /data.")
+        elif found := self._content():
+            (self._page if path == "/" else self._data)(*found)
 
-    def _page(self) -> None:
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def _content(self) -> tuple[str, str] | None:
+        """The content and its tag; answers why there is none."""
         try:
-            data, tag = self.server.results.now()
+            found = self.server.results.now()
         except UserError as error:
-            self._say(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
-            return
+            self._say(HTTPStatus.SERVICE_UNAVAILABLE, printable(error))
+        except Exception as error:
+            name, said = type(error).__name__, str(error).partition("\n")[0]
+            sentence = printable(f"these results can't be shown, unexpectedly ({name}: {said})"[:300])
+            self.server.complain(sentence)
+            self._say(HTTPStatus.INTERNAL_SERVER_ERROR, f"{sentence[0].upper()}{sentence[1:]}.")
+        else:
+            self.server.complaint = ""
+            return found
+        return None
+
+    def _page(self, data: str, tag: str) -> None:
         policies = {"Content-Security-Policy": f"{policy(live=True)}; frame-ancestors 'none'"}
         self._send(HTTPStatus.OK, page(data, live=tag), "text/html; charset=utf-8", policies)
 
-    def _data(self) -> None:
-        try:
-            data, tag = self.server.results.now()
-        except UserError as error:
-            self._say(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
-            return
+    def _data(self, data: str, tag: str) -> None:
         if tag in [known.strip().removeprefix("W/") for known in self.headers.get("If-None-Match", "").split(",")]:
             self._send(HTTPStatus.NOT_MODIFIED, "", "application/json", {"ETag": tag})
         else:
@@ -153,17 +121,18 @@ class _Handler(BaseHTTPRequestHandler):
         ).items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Every other method, and what is no request, in a sentence."""
         status = HTTPStatus(code)
         if status == HTTPStatus.NOT_IMPLEMENTED:
-            status, message = HTTPStatus.METHOD_NOT_ALLOWED, "This server answers GET only."
+            status, message = HTTPStatus.METHOD_NOT_ALLOWED, "This server answers GET and HEAD only."
         self.close_connection = True
         body = f"{message or status.phrase}\n".encode()
         self.send_response(status)
-        allowed = {"Allow": "GET"} if status == HTTPStatus.METHOD_NOT_ALLOWED else {}
+        allowed = {"Allow": "GET, HEAD"} if status == HTTPStatus.METHOD_NOT_ALLOWED else {}
         for name, value in ({"Content-Length": str(len(body)), "Connection": "close"} | allowed | _HEADERS).items():
             self.send_header(name, value)
         self.end_headers()
@@ -178,7 +147,27 @@ def is_local(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return host.lower() in _NAMES
+        return _bare(host) in _NAMES
+
+
+def _bare(name: str) -> str:
+    """A host's name or address as it is compared: without brackets, capitals and the dot that ends a full name."""
+    return name.strip("[]").lower().removesuffix(".")
+
+
+def _names_of_this_machine() -> set[str]:
+    name = socket.gethostname()
+    return {_bare(one) for one in (name, socket.getfqdn(name), f"{name}.local")}
+
+
+def _address_of_this_machine(family: int) -> str:
+    """The address by which others reach this machine, or else its name; asks nobody."""
+    with socket.socket(family, socket.SOCK_DGRAM) as one:
+        try:
+            one.connect(("2001:db8::1" if family == socket.AF_INET6 else "192.0.2.1", 9))  # sends nothing
+            return str(one.getsockname()[0])
+        except OSError:
+            return socket.gethostname()
 
 
 def open_server(folder: Path, host: str, port: int) -> Server:

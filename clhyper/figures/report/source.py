@@ -1,10 +1,7 @@
-"""What a report is made of: runs and their files, from a folder of runs or from published archives."""
+"""What a report is made of: runs and their records, from a folder of runs or from published archives."""
 
-import functools
 import json
-import re
-import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,33 +9,21 @@ from typing import Any
 import pandas as pd
 
 from clhyper.errors import UserError
+from clhyper.figures.report.records import Record, published_record, read_record
 from clhyper.runs.archive import ARCHIVE, load_archives
-from clhyper.runs.files import read_json, read_object
-from clhyper.runs.folder import CONFIG, ENVIRONMENT, EXPERIENCES, MATRIX
-from clhyper.runs.results import load
+from clhyper.runs.folder import CONFIG
+from clhyper.runs.index import Indexed
+from clhyper.runs.results import as_frame, read_runs
+from clhyper.runs.variants import printable
 
-Matrix = list[list[float | None]]
-_SEED = re.compile(r"^seed = \d+\n", re.M)
-
-
-@dataclass(frozen=True)
-class Record:
-    """What a run's files say beside its row: as they stand, empty where they are absent or damaged; no seed.
-
-    `losses`: for each experience the mean training loss of each epoch.
-    """
-
-    config: dict[str, Any] = field(default_factory=dict)
-    environment: dict[str, Any] = field(default_factory=dict)
-    matrix: Matrix = field(default_factory=list)
-    losses: Matrix = field(default_factory=list)
+__all__ = ["Memory", "Record", "Source", "archives_in", "read_or_wait", "read_source"]
 
 
 @dataclass(frozen=True)
 class Source:
     """Runs as `load` gives them, with names instead of paths as `folder`; their records by name; what is unread.
 
-    `waiting`: why there are no runs yet, in a sentence.
+    Names can be printed, and no two are alike. `waiting`: why there are no runs yet, in a sentence.
     """
 
     title: str
@@ -48,30 +33,48 @@ class Source:
     waiting: str = ""
 
 
-def read_source(folder: Path) -> Source:
+@dataclass(frozen=True)
+class Memory:
+    """What was read of a folder of runs, and by which files, to read next time only what has changed."""
+
+    runs: Indexed = field(default_factory=dict)
+    records: dict[str, tuple[str, Record]] = field(default_factory=dict)
+
+
+def read_source(folder: Path, memory: Memory | None = None) -> Source:
     """Reads a folder of runs, or else every `runs.jsonl` in it or below.
+
+    memory: of the reading before, renewed by this one; with it nothing is written, without it `load`'s index is.
 
     Raises:
         UserError: no such folder, or no run in it.
     """
-    archives = [] if _has_runs(folder) else sorted(folder.rglob(ARCHIVE)) if folder.is_dir() else []
-    if archives:
+    if archives := archives_in(folder):
         runs, _ = load_archives(archives)
-        return Source(_title(folder), runs, _published(archives), dict(runs.attrs["unread"]))
-    runs = load(folder)
-    runs["folder"] = [Path(path).name for path in runs["folder"]]
-    records = {name: _record(folder / name) for name in runs["folder"]}
-    return Source(_title(folder), runs, records, dict(runs.attrs["unread"]))
+        records = _published(archives)
+        return Source(_title(folder), runs, records, dict(runs.attrs["unread"]) | _faults(records, {}))
+    found, unread = read_runs(folder, memory.runs if memory else None)
+    runs = as_frame(folder, found, {})
+    names = dict(zip(found, _told_apart(map(printable, found)), strict=True))
+    records = {names[name]: record for name, record in _records(folder, found, memory)}
+    runs["folder"] = list(names.values())
+    seen = {names[name]: reading.faults for name, reading in found.items()}
+    return Source(_title(folder), runs, records, unread | _faults(records, seen))
 
 
-def read_or_wait(folder: Path) -> Source:
+def read_or_wait(folder: Path, memory: Memory | None = None) -> Source:
     """`read_source`, but without runs where there are none yet; raises `UserError` if this is no folder."""
     try:
-        return read_source(folder)
+        return read_source(folder, memory)
     except UserError as error:
         if folder.exists() and not folder.is_dir():
             raise
         return Source(_title(folder), pd.DataFrame(), {}, {}, str(error))
+
+
+def archives_in(folder: Path) -> list[Path]:
+    """The archives that the report of a folder is made of; none if it has runs of its own."""
+    return [] if _has_runs(folder) or not folder.is_dir() else sorted(folder.rglob(ARCHIVE))
 
 
 def _has_runs(folder: Path) -> bool:
@@ -82,22 +85,40 @@ def _has_runs(folder: Path) -> bool:
 
 
 def _title(folder: Path) -> str:
-    """The last two parts of the folder's path, which name a study without naming the machine's folders."""
-    return "/".join(folder.resolve().parts[-2:]).lstrip("/") or "results"
+    """The folder's name alone: a page that is passed around says nothing of where it was made."""
+    return printable(folder.resolve().name).strip() or "results"
 
 
-@functools.lru_cache(maxsize=1000)
-def _but_for_seed(text: str) -> dict[str, Any]:
-    """What a configuration says; repetitions share it."""
-    return tomllib.loads(text)
+def _told_apart(names: Iterable[str]) -> list[str]:
+    """The names, with a number where one has been there before."""
+    taken: dict[str, None] = {}
+    for name in names:
+        one, count = name, 1
+        while one in taken:
+            count += 1
+            one = f"{name} ({count})"
+        taken[one] = None
+    return list(taken)
 
 
-def _record(folder: Path) -> Record:
-    try:
-        config = _but_for_seed(_SEED.sub("", (folder / CONFIG).read_text(encoding="utf-8"), count=1))
-    except (OSError, ValueError, RecursionError):
-        config = {}
-    return Record(config, read_object(folder / ENVIRONMENT), _sound(read_json(folder / MATRIX)), _losses(folder))
+def _records(folder: Path, names: Iterable[str], memory: Memory | None) -> Iterator[tuple[str, Record]]:
+    """The records of runs by the folder's own name; those in memory whose files are as they were aren't read again."""
+    before = dict(memory.records) if memory else {}
+    if memory:
+        memory.records.clear()
+    for name in names:
+        stamp = memory.runs[name][0] if memory and name in memory.runs else ""
+        known = before.get(name)
+        record = known[1] if known and known[0] == stamp else read_record(folder / name)
+        if memory and stamp:
+            memory.records[name] = (stamp, record)
+        yield name, record
+
+
+def _faults(records: dict[str, Record], seen: dict[str, list[str]]) -> dict[str, str]:
+    """In words, by name, what was of no use; `seen`: what reading the rows has found."""
+    faults = {name: dict.fromkeys((*seen.get(name, ()), *record.faults)) for name, record in records.items()}
+    return {name: ", ".join(several) for name, several in faults.items() if several}
 
 
 def _published(archives: list[Path]) -> dict[str, Record]:
@@ -106,31 +127,10 @@ def _published(archives: list[Path]) -> dict[str, Record]:
     for line in _lines(archives):
         if "result" not in lines.get(line["run"], {}):
             lines[line["run"]] = line
-    return {
-        Path(name).name: Record(line["config"], line.get("environment") or {}, _sound(line.get("matrix")))
-        for name, line in lines.items()
-    }
+    return {Path(name).name: published_record(line) for name, line in lines.items()}
 
 
 def _lines(archives: list[Path]) -> Iterator[dict[str, Any]]:
     for file in archives:
         for text in file.read_text(encoding="utf-8").splitlines()[1:]:
             yield json.loads(text)
-
-
-def _losses(folder: Path) -> Matrix:
-    try:
-        texts = (folder / EXPERIENCES).read_text(encoding="utf-8").splitlines()
-        records = [json.loads(text) for text in texts]
-    except (OSError, ValueError, RecursionError):
-        return []
-    found = [record.get("cost", {}).get("loss_by_epoch") for record in records if isinstance(record, dict)]
-    return _sound([values or [] for values in found], most=1e30) if any(found) else []
-
-
-def _sound(rows: Any, most: float = 1.0) -> Matrix:
-    """Rows of finite numbers up to `most` or None; empty if they are anything else."""
-    if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
-        return []
-    good = all(value is None or (type(value) in (int, float) and abs(value) <= most) for row in rows for value in row)
-    return rows if good else []
