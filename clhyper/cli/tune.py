@@ -73,12 +73,14 @@ def main(arguments: list[str]) -> int:
         return 0
     from clhyper.cli.tune_trials import search_and_show
     from clhyper.runs.local import check_inputs
+    from clhyper.tune.held_out import check_held_out
     from clhyper.tune.trials import require_optuna
 
     require_optuna()
     check_results(values["results"])
     if values["executor"] == "local":  # elsewhere, this machine may have neither the data nor a GPU
         check_inputs(tuning.corners(), values["results"])
+        check_held_out(tuning.trial({}, tuning.seeds[0]))
     return search_and_show(tuning, values["results"], values["trials"], chosen.executor, values["quiet"])
 
 

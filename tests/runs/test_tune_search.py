@@ -64,33 +64,6 @@ def test_reported_runs_do_see_the_test_images(tmp_path):
     assert found[0] != found[1]
 
 
-@pytest.mark.parametrize(
-    ("file", "content", "message"),
-    [
-        ("result.json", {"evaluated_on": "test"}, "evaluates on test images though asked for held-out ones"),
-        ("matrix.json", [[1.0] * 4] * 4, "brings 4 experiences though asked for its first 2"),
-    ],
-)
-def test_a_stream_that_shows_more_than_it_was_asked_for_ends_the_search(file, content, message, archive, tmp_path):
-    class Showing(Here):
-        """As a stream would of a third party's, whose options the suite doesn't know."""
-
-        def execute(self, configs, results, report):
-            def told(config, outcome):
-                path = results / config.name / file
-                if isinstance(outcome, Outcome):
-                    whole = json.loads(path.read_text())
-                    path.write_text(json.dumps(whole | content if isinstance(content, dict) else content))
-                return report(config, outcome)
-
-            return super().execute(configs, results, told)
-
-    with pytest.raises(UserError, match=message):
-        search(small_tuning(archive, RATES), tmp_path, 2, Showing())
-    (folder,) = tmp_path.glob("split-npz*")
-    assert not (folder / "best.toml").exists()
-
-
 # What it tries
 
 
