@@ -6,6 +6,7 @@ Without `--results`, synthetic runs are written to a temporary folder first.
 
 import multiprocessing
 import resource
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -66,6 +67,24 @@ def table(results: Path) -> int:
     return len(printed.getvalue().splitlines())
 
 
+def report(results: Path) -> int:
+    """Bytes of the page that `clhyper report` writes."""
+    from clhyper.cli.main import main
+
+    with redirect_stdout(StringIO()), tempfile.TemporaryDirectory() as output:
+        page = Path(output) / "report.html"
+        main(["report", str(results), "--output", str(page)])
+        return page.stat().st_size
+
+
+def in_own_process(read: Callable[[Path], int], results: Path) -> tuple[int, float, float, float]:
+    """`measured` in a process that has done nothing else."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        found: Any = pool.apply(measured, (read, results))
+    count, seconds, computed, memory = found
+    return count, seconds, computed, memory
+
+
 def measured(read: Callable[[Path], int], results: Path) -> tuple[int, float, float, float]:
     """Rows read, seconds, seconds of processors, and the process's peak memory in MB; imports are left out."""
     import pandas  # noqa: F401
@@ -73,7 +92,16 @@ def measured(read: Callable[[Path], int], results: Path) -> tuple[int, float, fl
     start, computed = time.perf_counter(), time.process_time()
     rows = read(results)
     seconds, computed = time.perf_counter() - start, time.process_time() - computed
-    return rows, seconds, computed, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    return rows, seconds, computed, _peak()
+
+
+def _peak() -> float:
+    """MB. What the system says of a process may be of the one that it was begun by, so its present memory is asked."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        [line] = [line for line in status.read_text().splitlines() if line.startswith("VmHWM:")]
+        return int(line.split()[1]) * 1024 / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
 def main(options: Options) -> None:
@@ -96,12 +124,11 @@ def time_reading(results: Path) -> None:
         ("load_matrix", load_matrix),
         ("load_experiences", load_experiences),
         ("clhyper table", table),
+        ("clhyper report (bytes of its page)", report),
     )
     print("| read | rows | seconds | processor seconds | peak MB |\n|---|---:|---:|---:|---:|")
     for name, read in rows:
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            found: Any = pool.apply(measured, (read, results))
-        count, seconds, computed, memory = found
+        count, seconds, computed, memory = in_own_process(read, results)
         print(f"| {name} | {count} | {seconds:.2f} | {computed:.2f} | {memory:.0f} |")
 
 

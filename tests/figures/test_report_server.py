@@ -89,6 +89,51 @@ def test_its_own_names_are_answered(server, host):
     assert ask(server, "/data", Host=host)[0].status == 200
 
 
+@pytest.mark.parametrize("path", ["/", "/data"])
+def test_head_is_answered_as_get_is_but_for_the_body(server, path):
+    answer, body = ask(server, path, "HEAD")
+    expected, whole = ask(server, path)
+    assert (answer.status, body) == (200, b"")
+    assert answer.headers["Content-Length"] == expected.headers["Content-Length"] == str(len(whole))
+
+
+def test_what_goes_wrong_unexpectedly_is_answered_and_told_once_in_the_terminal(server, monkeypatch, capsys):
+    def fail(*_):
+        raise ZeroDivisionError("of all\nthings")
+
+    monkeypatch.setattr("clhyper.figures.report.live.read_or_wait", fail)
+    for path in ("/", "/data", "/data"):
+        answer, body = ask(server, path)
+        assert answer.status == 500
+        assert body == b"These results can't be shown, unexpectedly (ZeroDivisionError: of all).\n"
+    error = capsys.readouterr().err
+    assert error == "clhyper: these results can't be shown, unexpectedly (ZeroDivisionError: of all)\n"
+    monkeypatch.undo()
+    assert ask(server, "/data")[0].status == 200
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_to_others_it_is_known_by_the_machines_names_and_printed_with_its_address(folder, host):
+    if host == "::" and not socket.has_ipv6:
+        pytest.skip("no IPv6")
+    try:
+        server = open_server(folder, host, 0)
+    except UserError:
+        pytest.skip(f"{host} can't be listened at here")
+    with server:
+        name = socket.gethostname()
+        for one in (name, f"{name.upper()}:80", f"{socket.getfqdn(name)}.", f"{name}.local", "localhost."):
+            assert server.is_named(one)
+        assert not server.is_named(f"{name}.evil.example")
+        assert "//0.0.0.0:" not in server.url
+        assert "//[::]:" not in server.url
+
+
+def test_alone_it_is_not_known_by_the_machines_names(server):
+    assert server.is_named("localhost.")
+    assert not server.is_named(f"{socket.gethostname()}.local")
+
+
 @pytest.mark.parametrize("path", ["/../../etc/passwd", "/runs", "/data/"])
 def test_there_is_nothing_else(server, path):
     assert ask(server, path)[0].status == 404

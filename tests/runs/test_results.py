@@ -145,7 +145,11 @@ def test_what_learns_everything_at_once_has_one_row_over_all_experiences(archive
 
 
 @pytest.mark.parametrize(
-    "line", ["{", "[]", "3", "null", '{"experience": 0}', "[" * 9000, "9" * 5000, '{"experience": "x"}']
+    "line",
+    [
+        *("{", "[]", "3", "null", '{"experience": 0}', "[" * 9000, "9" * 5000, '{"experience": "x"}'),
+        *('{"experience": Infinity}', '{"experience": NaN}'),
+    ],
 )
 def test_records_that_are_damaged_are_named_and_the_others_read(line, ran, tmp_path):
     shutil.copytree(ran, tmp_path / "r")

@@ -68,6 +68,19 @@ def test_every_reader_is_timed_and_its_memory_measured(written, capsys):
         "load_matrix",
         "load_experiences",
         "clhyper table",
+        "clhyper report (bytes of its page)",
     ]
     assert [int(rows[0][1]), int(rows[1][1])] == [130, 130]
     assert all(float(row[2]) > 0 and float(row[4]) > 50 for row in rows)
+
+
+@pytest.mark.slow
+def test_ten_thousand_runs_are_read_tabulated_and_reported_within_a_gigabyte(template, tmp_path):
+    synthetic_runs(tmp_path, 10_000, 10, template=template)
+    runs, *_, memory_of_load = reading.in_own_process(reading.load, tmp_path)
+    lines, *_, memory_of_table = reading.in_own_process(reading.table, tmp_path)
+    page, *_, memory_of_report = reading.in_own_process(reading.report, tmp_path)
+    assert runs == 10_000
+    assert lines > 1000
+    assert 4e6 < page < 10e6  # of which Plotly is a megabyte and a half
+    assert all(50 < megabytes < 1000 for megabytes in (memory_of_load, memory_of_table, memory_of_report))
