@@ -12,6 +12,7 @@ from pathlib import Path
 from clhyper.figures.report.content import content
 from clhyper.figures.report.page import as_json
 from clhyper.figures.report.source import Memory, archives_in, read_or_wait
+from clhyper.registry import read_once
 
 REST = 4.0
 """Rest after each look at the files, in times what the look took: of a processor a fifth is enough (ours)."""
@@ -65,7 +66,8 @@ class Results:
         try:
             seen = fingerprint(self.folder)
             if seen != self._seen or not self._shown[0]:
-                found = content(read_or_wait(self.folder, self._memory))
+                with read_once():
+                    found = content(read_or_wait(self.folder, self._memory))
                 tag = hashlib.sha256(as_json(found | {"when": ""}).encode()).hexdigest()[:20]
                 if f'"{tag}"' != self._shown[1]:
                     self._shown = (as_json(found), f'"{tag}"')

@@ -11,6 +11,7 @@ from typing import Any
 
 from clhyper.figures.report.content import content
 from clhyper.figures.report.source import Source
+from clhyper.registry import read_once
 from clhyper.runs.files import write
 
 SCRIPTS = (
@@ -34,7 +35,8 @@ SCRIPTS = (
 
 def write_page(source: Source, output: Path) -> None:
     """Writes the page of a source to a file, atomically; raises `RunError` if it can't be written."""
-    text = page(as_json(content(source)))
+    with read_once():
+        text = page(as_json(content(source)))
     output.parent.mkdir(parents=True, exist_ok=True)
     write(output, text.encode())
 
