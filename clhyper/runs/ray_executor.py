@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from clhyper.errors import require
+from clhyper.errors import RunError, require
 from clhyper.runs.config import RunConfig
 from clhyper.runs.outcome import Outcome, Report
 from clhyper.runs.ray_cluster import check_address, connected
@@ -43,12 +43,19 @@ class RayExecutor:
 
         Raises:
             UserError: as there; or no cluster answers, or this machine can't hold a run.
+            RunError: the cluster answers no longer.
         """
         configs = list(configs) if isinstance(configs, Sized) else configs
         for config in configs if isinstance(configs, list) else []:
             self.gpus(config)
         with connected(self.address):
-            return Sweep(self, configs, results, report).run()
+            from ray.exceptions import RayError
+
+            try:
+                return Sweep(self, configs, results, report).run()
+            except RayError as error:
+                reason = f"Ray no longer answers ({type(error).__name__})"
+                raise RunError(f"{reason}; the same command goes on from the last finished experiences") from error
 
     def gpus(self, config: RunConfig) -> float:
         """GPUs of a run."""

@@ -17,6 +17,7 @@ from clhyper.runs.folder import RESULT, BusyError, RunFolder
 from clhyper.runs.fronts import located
 from clhyper.runs.outcome import Note, Outcome, Progress, Report
 from clhyper.runs.ray_cluster import room
+from clhyper.runs.ray_leftovers import SWEEP, clear_away, prefix
 from clhyper.runs.ray_task import Ended, Job, Place, Post, Told, look, work
 from clhyper.runs.travelling import Files, read_files, write_files
 from clhyper.runs.waiting import Waiting
@@ -62,12 +63,14 @@ class Sweep:
         listed = self.configs if isinstance(self.configs, list) else []
         self.slack = 2 if listed else 1  # so that a node needn't wait for the next run, where it is known
         self.waiting = Waiting(self.configs)
-        token = f".{uuid.uuid4().hex}"
+        token = f"{prefix(SWEEP)}{uuid.uuid4().hex}"
         self.place = Place(self.results.absolute(), Path.cwd(), token, named=self.executor.address is not None)
         here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
             ray.get_runtime_context().get_node_id(), soft=False
         )
-        self.post = ray.remote(Post).options(num_cpus=0, scheduling_strategy=here).remote()
+        lasting = {"max_restarts": -1, "max_task_retries": -1, "scheduling_strategy": here}
+        self.post = ray.remote(Post).options(num_cpus=0, **lasting).remote()
+        self.heard: str | None = None
         self._check(listed)
         self._make_token()
         self.news = self.post.wait.remote()
@@ -98,6 +101,7 @@ class Sweep:
     def _make_token(self) -> None:
         try:
             self.results.mkdir(parents=True, exist_ok=True)
+            clear_away(self.results, SWEEP)
             (self.results / self.place.token).touch()
         except OSError as error:
             reason = (error.strerror or "unwritable").lower()
@@ -160,7 +164,12 @@ class Sweep:
     def _hear(self) -> None:
         import ray
 
-        for told in ray.get(self.post.take.remote()):
+        name, all_told = ray.get(self.post.take.remote())
+        if self.heard not in (None, name):  # a new one, which knows of none that is to stop
+            for stopping in [flight for flight in self.flights.values() if flight.stopping]:
+                self._stop(stopping)
+        self.heard = name
+        for told in all_told:
             flight = next((one for one in self.flights.values() if one.config.name == told.name), None)
             if flight is not None and flight.attempt == told.attempt:
                 self._take(flight, told)
@@ -252,7 +261,19 @@ class Sweep:
         self.report(flight.config, outcome)
 
     def _withdraw(self) -> None:
-        """Ends all that is under way; what it finished is kept."""
+        """Ends all that is under way; what it finished is kept, whatever Ray says."""
+        import ray
+
+        try:
+            with contextlib.suppress(ray.exceptions.RayError):
+                self._end_tasks()
+        finally:
+            for flight in self.flights.values():
+                if flight.held is not None:
+                    flight.held.close()
+            (self.results / self.place.token).unlink(missing_ok=True)
+
+    def _end_tasks(self) -> None:
         import ray
 
         for reference, flight in self.flights.items():
@@ -268,8 +289,4 @@ class Sweep:
             ray.cancel(reference, force=True)
         if left:
             ray.wait(left, num_returns=len(left), timeout=_SECONDS_TO_END, fetch_local=False)
-        for flight in self.flights.values():
-            if flight.held is not None:
-                flight.held.close()
         ray.kill(self.post)
-        (self.results / self.place.token).unlink(missing_ok=True)

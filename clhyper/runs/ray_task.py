@@ -6,6 +6,7 @@ import shutil
 import socket
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,7 +17,8 @@ from clhyper.errors import UserError, require
 from clhyper.runs.config import RunConfig
 from clhyper.runs.fronts import located, name_and_hash
 from clhyper.runs.outcome import Message, Outcome, Stopped
-from clhyper.runs.travelling import Changes, Files, write_files
+from clhyper.runs.ray_leftovers import RUN, clear_away, prefix
+from clhyper.runs.travelling import Changes, Files, whole, write_files
 
 _SECONDS_FOR_THE_LOCK = 60.0
 """How long a run that goes on elsewhere waits until the process that lost it has ended."""
@@ -61,33 +63,39 @@ class Told:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run ended, with files that changed since it told of any; an outcome of None: the results aren't here."""
+    """How a run ended, with all files of a folder of its own; an outcome of None: the results aren't here."""
 
     outcome: Outcome | None
     files: Files
 
 
 class Post:
-    """Ray actor that has what runs tell until the driver takes it, and answers whether they are to stop."""
+    """Ray actor that has what runs tell until the driver takes it, and answers whether they are to stop.
+
+    One that died begins anew with nothing: by its `name` all see that, and give it once more what it may have lost.
+    """
 
     def __init__(self) -> None:
+        self.name = uuid.uuid4().hex
         self.told: list[Told] = []
         self.arrived = asyncio.Event()
         self.stopping: set[tuple[str, int]] = set()
 
-    async def tell(self, told: Told) -> bool:
+    async def tell(self, told: Told) -> tuple[str, bool]:
+        """Its name, and whether the run is to stop."""
         self.told.append(told)
         self.arrived.set()
-        return (told.name, told.attempt) in self.stopping
+        return self.name, (told.name, told.attempt) in self.stopping
 
     async def wait(self) -> None:
         """Returns once something is there."""
         await self.arrived.wait()
 
-    async def take(self) -> list[Told]:
+    async def take(self) -> tuple[str, list[Told]]:
+        """Its name, and what runs told since it was last taken."""
         taken, self.told = self.told, []
         self.arrived.clear()
-        return taken
+        return self.name, taken
 
     async def stop(self, name: str, attempt: int) -> None:
         self.stopping.add((name, attempt))
@@ -100,16 +108,26 @@ def work(job: Job, front: bytes | None, post: Any) -> Ended:
     if job.files is None and not job.place.seen():
         return Ended(None, {})
     with _at_home(job, front) as results:
-        changes = Changes(results / job.config.name) if job.files is not None else None
+        folder = results / job.config.name
+        changes = Changes(folder) if job.files is not None else None
+        known = None
+
+        def send(message: Message | None, files: Files) -> tuple[str, bool]:
+            told = Told(job.config.name, job.attempt, message, files, socket.gethostname())
+            answer: tuple[str, bool] = ray.get(post.tell.remote(told))
+            return answer
 
         def tell(message: Message | None) -> None:
-            files = changes.take() if changes else {}
-            told = Told(job.config.name, job.attempt, message, files, socket.gethostname())
-            if ray.get(post.tell.remote(told)):
+            nonlocal known
+            name, stop = send(message, changes.take() if changes else {})
+            if changes and name != (known or name):  # what the one before had not passed on is lost
+                name, stop = send(None, whole(folder))
+            known = name
+            if stop:
                 raise Stopped
 
         outcome = _run(job, results, tell)
-        return Ended(outcome, changes.take() if changes else {})
+        return Ended(outcome, whole(folder) if changes else {})
 
 
 def _run(job: Job, results: Path, tell: Any) -> Outcome:
@@ -160,7 +178,8 @@ def _at_home(job: Job, front: bytes | None) -> Iterator[Path]:
     if job.files is None:
         yield job.place.results
         return
-    results = Path(tempfile.mkdtemp(prefix="clhyper-"))
+    clear_away(Path(tempfile.gettempdir()), RUN)
+    results = Path(tempfile.mkdtemp(prefix=prefix(RUN)))
     try:
         write_files(results / job.config.name, job.files)
         if front is not None:

@@ -17,6 +17,11 @@ def read_files(folder: Path) -> Files:
     return {name: (folder / name).read_bytes() for name in FILES if (folder / name).is_file()}
 
 
+def whole(folder: Path) -> Files:
+    """All that a folder has, in place of what was known of it before."""
+    return {FAILURE: None, **read_files(folder)}
+
+
 def write_files(folder: Path, files: Files) -> None:
     """Replaces each file atomically; raises `RunError` if one can't be written."""
     for name in FILES:
@@ -36,9 +41,9 @@ class Changes:
         self._known = self._marks()
 
     def take(self) -> Files:
-        """Contents of what has changed; None for a file that is gone."""
+        """Contents of what has changed; None for a failure that is gone, as no other file of a run ever is."""
         marks = self._marks()
-        changed = [name for name in FILES if marks.get(name) != self._known.get(name)]
+        changed = [n for n in FILES if marks.get(n) != self._known.get(n) and (n in marks or n == FAILURE)]
         self._known = marks
         return {name: (self.folder / name).read_bytes() if name in marks else None for name in changed}
 

@@ -1,5 +1,6 @@
 """Sweeps on a Ray cluster of several nodes on this machine, which lose workers and nodes."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -35,14 +36,14 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 
 @pytest.fixture(scope="module")
 def cluster(cache_of_images):
-    """A cluster of two nodes that each hold one run, beside a head that holds none; this process is connected."""
+    """A cluster of two nodes that each hold one run; this process is connected."""
     import ray
     from ray.cluster_utils import Cluster
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    for _ in range(2):
-        found.add_node(num_cpus=1)
+    os.environ.update({"RAY_worker_niceness": "0"})  # else all other work of the machine goes before the runs
+    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    found.add_node(num_cpus=1)
     ray.init(address=found.address, log_to_driver=False)
     yield found
     ray.shutdown()
@@ -69,12 +70,24 @@ class Story:
         return None
 
 
+def processes_of(cluster, name: str) -> list[psutil.Process]:
+    """Living processes of this cluster, of all that the machine may have, that Ray gave the name."""
+    raylets = [psutil.Process(node.all_processes["raylet"][0].process.pid) for node in cluster.list_all_nodes()]
+    found = []
+    for process in [process for raylet in raylets for process in raylet.children(recursive=True)]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.cmdline()[:1] == [name]:
+                found.append(process)
+    return found
+
+
 def test_a_killed_worker_costs_a_retry_and_the_numbers_are_those_of_runs_here(cluster, archive, longer, tmp_path):
     story = Story(lambda: at_work_on("naive", tmp_path).kill())
-    executor("ray").execute(longer_plan(archive), tmp_path, story)
-    assert story.ended == {"naive": "complete", "latent-replay": "complete", "ewc": "complete"}
+    configs = longer_plan(archive, ["naive", "latent-replay"])
+    executor("ray").execute(configs, tmp_path, story)
+    assert story.ended == {"naive": "complete", "latent-replay": "complete"}
     assert story.notes == ["its worker died; it goes on from its last finished experience (retry 1 of 3)"]
-    assert_same_numbers(tmp_path, longer)
+    assert_same_numbers(tmp_path, {config.name: longer[config.name] for config in configs})
     assert not [path for path in tmp_path.iterdir() if path.is_file()], "nothing but runs is left"
 
 
@@ -93,13 +106,13 @@ def test_results_that_nodes_do_not_see_come_back_after_each_experience(cluster, 
 
     def kill():
         finished.update(finished_records(tmp_path / "r"))
-        at_work = [p for p in psutil.process_iter(["cmdline"]) if (p.info["cmdline"] or [""])[0] == "ray::work"]
-        at_work[0].kill()
+        processes_of(cluster, "ray::work")[0].kill()
 
     door = os.open(tmp_path, os.O_RDONLY)
+    configs = longer_plan(archive, ["naive", "latent-replay"])
     story = Story(kill, ("naive", "latent-replay"))
     try:
-        executor("ray").execute(longer_plan(archive), Path(f"/proc/self/fd/{door}/r"), story)
+        executor("ray").execute(configs, Path(f"/proc/self/fd/{door}/r"), story)
     finally:
         os.close(door)
     assert set(story.ended.values()) == {"complete"}
@@ -107,7 +120,26 @@ def test_results_that_nodes_do_not_see_come_back_after_each_experience(cluster, 
     assert len(finished) >= 2
     for name, records in finished.items():
         assert finished_records(tmp_path / "r")[name][: len(records)] == records, "trained again"
-    assert_same_numbers(tmp_path / "r", longer)
+    assert_same_numbers(tmp_path / "r", {config.name: longer[config.name] for config in configs})
+
+
+def test_a_killed_post_costs_neither_a_run_nor_an_experience_nor_the_word_to_stop(cluster, archive, longer, tmp_path):
+    def kill():
+        (post,) = processes_of(cluster, "ray::Post")
+        post.kill()
+        return True  # which stops the run that told last
+
+    story = Story(kill, ("naive", "latent-replay"))
+    configs = longer_plan(archive, ["naive", "latent-replay"])
+    outcomes = executor("ray", collect="always").execute(configs, tmp_path, story)
+    assert sorted(story.ended.values()) == ["complete", "stopped"]
+    assert story.notes == []
+    assert not [path for path in tmp_path.iterdir() if path.is_file()]
+    (complete,) = [name for name, outcome in outcomes.items() if outcome.status == "complete"]
+    (stopped,) = [name for name, outcome in outcomes.items() if outcome.status == "stopped"]
+    assert 1 <= len(finished_records(tmp_path)[stopped]) < 4
+    shutil.rmtree(tmp_path / stopped)
+    assert_same_numbers(tmp_path, {complete: longer[complete]})
 
 
 def test_collected_runs_are_skipped_when_complete_and_left_alone_when_busy(cluster, archive, uninterrupted, tmp_path):
@@ -148,7 +180,7 @@ def test_a_run_stops_when_its_report_says_so_and_an_iterator_is_drawn_from_as_ru
     story, at_draw = Story(lambda: True), []
 
     def draw():
-        for config in longer_plan(archive):
+        for config in [*longer_plan(archive, ["naive"]), *small_plan(archive, ["latent-replay", "ewc"])]:
             at_draw.append(len(story.ended))
             yield config
 
@@ -184,10 +216,15 @@ def test_a_run_whose_workers_die_too_often_fails_and_goes_on_later(cluster, arch
     assert_same_numbers(tmp_path, {config.name: longer[config.name]})
 
 
-def test_ctrl_c_ends_a_ray_of_its_own_with_one_sentence_and_leaves_nothing_running(archive, tmp_path):
+def test_ctrl_c_ends_a_ray_of_its_own_with_one_sentence_and_leaves_nothing_behind(archive, tmp_path):
     words = [*small_words(archive, tmp_path / "r", ["naive"], epochs=200), "--executor", "ray"]
     command = [sys.executable, "-m", "clhyper.cli.main", *words]
-    sweep = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    home = tmp_path / "home"
+    home.mkdir()
+    tokens = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+    environment = {name: value for name, value in os.environ.items() if name not in tokens} | {"HOME": str(home)}
+    output, how = subprocess.PIPE, {"start_new_session": True, "env": environment, "text": True}
+    sweep = subprocess.Popen(command, stderr=output, stdout=output, **how)
     wait_until(lambda: list(tmp_path.glob("r/*/checkpoint.pt")), "an experience is finished", 120)
     started = psutil.Process(sweep.pid).children(recursive=True)
     assert any("raylet" in process.name() for process in started)
@@ -198,5 +235,6 @@ def test_ctrl_c_ends_a_ray_of_its_own_with_one_sentence_and_leaves_nothing_runni
     assert "ray" not in output.lower()
     _, alive = psutil.wait_procs(started, timeout=20)
     assert not alive
+    assert not (home / ".ray").exists(), "a token would make later clusters ask for it"
     assert finished_records(tmp_path / "r")
     assert not [path for path in (tmp_path / "r").iterdir() if path.is_file()]
