@@ -8,6 +8,7 @@ from report_runs import write_run
 from clhyper.cli.main import main
 from clhyper.figures.summary import summarise
 from clhyper.runs.compare import compare
+from clhyper.runs.pareto import pareto
 from clhyper.runs.results import load
 
 pytestmark = pytest.mark.browser
@@ -143,3 +144,26 @@ def test_hovering_tells_the_value_in_full(report, study):
     [row] = summarise(load(study)).query("family == 'naive'").to_dict("records")
     assert str(row["forgetting"])[:20] in trace["hovertext"][0]
     assert "3 repetitions" in trace["hovertext"][0]
+
+
+def test_how_surely_a_point_is_on_the_front_is_what_the_command_says(report, study):
+    [naive] = pareto(load(study), "forgetting", "train_macs").query("family == 'naive'").to_dict("records")
+    trace = next(trace for trace in report.traces("trade-off") if trace["name"] == "naive")
+    assert f"on the Pareto front with probability {naive['probability']:.2f}" in trace["hovertext"][0]
+    report.page.locator("#axis-x").select_option("train_seconds")
+    expect(report.page.locator("#trade-off-note")).to_contain_text(
+        "is known for ACC or forgetting against train MACs or bytes kept only"
+    )
+    trace = next(trace for trace in report.traces("trade-off") if trace["name"] == "naive")
+    assert "probability" not in trace["hovertext"][0]
+
+
+def test_an_entry_of_the_legend_hides_and_shows_its_line(report):
+    report.chart("trade-off")
+    entry = report.page.locator("#trade-off .legend button", has_text="naive")
+    shown = "e => e.data.find((one) => one.name === 'naive').visible"
+    entry.click()
+    expect(entry).to_have_attribute("aria-pressed", "false")
+    assert report.chart("trade-off").evaluate(shown) is False
+    entry.click()
+    assert report.chart("trade-off").evaluate(shown) is True

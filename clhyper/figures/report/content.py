@@ -11,6 +11,7 @@ from scipy.special import stdtrit
 import clhyper
 from clhyper.figures.report.command import command
 from clhyper.figures.report.compact import CURVE_BYTES, MATRIX_BYTES, over_stream, packed, within
+from clhyper.figures.report.front import chances
 from clhyper.figures.report.looks import label, series_and_lines, telling_choices, telling_first
 from clhyper.figures.report.measures import PARTS, TIMES, measures
 from clhyper.figures.report.source import Record, Source
@@ -25,7 +26,7 @@ def content(source: Source, when: datetime.datetime | None = None) -> dict[str, 
     """What the page shows of `source`, ready for JSON; `when` it was read, in local time."""
     when = when or datetime.datetime.now()
     found: dict[str, Any] = {
-        "title": source.title,
+        "title": source.title.rpartition("/")[2] or source.title,
         "when": when.strftime("%Y-%m-%d %H:%M"),
         "version": clhyper.__version__,
         "waiting": source.waiting,
@@ -34,10 +35,14 @@ def content(source: Source, when: datetime.datetime | None = None) -> dict[str, 
         "times": list(TIMES),
     }
     if not len(source.runs):
-        empty: dict[str, Any] = {name: [] for name in ("measures", "settings", "series", "configurations", "quantiles")}
+        empty: dict[str, Any] = {
+            name: [] for name in ("measures", "settings", "series", "configurations", "quantiles", "chances")
+        }
         return found | empty | {"runs": {"name": [], "values": {}}, "left_out": []}
     runs = identified(source.runs)
-    summary = telling_first(summarise(source.runs))
+    summary = summarise(source.runs)
+    probabilities = chances(runs, summary)
+    summary = telling_first(summary)
     series, lines = series_and_lines(summary)
     known = measures(summary)
     place = {number: position for position, number in enumerate(summary["configuration"])}
@@ -52,6 +57,7 @@ def content(source: Source, when: datetime.datetime | None = None) -> dict[str, 
         "configurations": _configurations(summary, lines, [one["name"] for one in known]),
         "runs": own,
         "quantiles": [float(stdtrit(n, 0.975)) for n in range(1, max(2, int(summary["seeds"].max())))],
+        "chances": probabilities,
         "left_out": left_out,
     }
 

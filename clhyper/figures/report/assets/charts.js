@@ -8,13 +8,27 @@ const CONFIG = {
 };
 const printing = window.matchMedia("print");
 
+const MOST_ON_PAPER = 330; // pixels of a chart's height
+
+function isPaper() {
+  return printing.matches || Boolean(section.printing);
+}
+
 /** Whether the page is dark now. */
 function isDark() {
-  return !printing.matches && !section.printing && theme() === "dark";
+  return !isPaper() && theme() === "dark";
 }
+
+const inks = new Map();
 
 /** A colour of the page as Plotly takes it. */
 function ink(name) {
+  const key = `${name} ${isDark()}`;
+  if (!inks.has(key)) inks.set(key, readInk(name));
+  return inks.get(key);
+}
+
+function readInk(name) {
   const probe = byId("title");
   probe.style.color = `var(--${name})`;
   const colour = getComputedStyle(probe).color;
@@ -54,19 +68,26 @@ function drawStale(one, anyway = false) {
   one.element.setAttribute("aria-busy", "false");
 }
 
-/** Draws what is near the view, and the rest once it is; for paper all, at once. */
-function refreshCharts(all = false) {
-  comparisonControls();
-  for (const one of sections) {
+/** Draws what is near the view, and the rest once it is; for paper all, at once. `ids`: of some sections only. */
+function refreshCharts(all = false, ids = null) {
+  const stale = sections.filter(({ element }) => !ids || ids.includes(element.id));
+  for (const one of stale) {
     one.isStale = true;
     one.element.setAttribute("aria-busy", "true");
-    drawStale(one, all);
   }
+  if (all) for (const one of stale) drawStale(one, true);
+  else afterFrame(() => stale.forEach((one) => drawStale(one)));
+}
+
+/** After the next frame, so that what was typed or chosen is seen first. */
+function afterFrame(act) {
+  requestAnimationFrame(() => setTimeout(act));
 }
 
 /** A panel for each of `items` in an element; those that stay keep their charts. */
 function drawPanels(id, items, titleOf, drawPanel) {
   const parent = byId(id);
+  parent.closest("section").classList.toggle("idle", !items.length);
   parent.classList.toggle("several", items.length > 1 && !parent.classList.contains("small"));
   const old = [...parent.children];
   old.slice(items.length).forEach(removePanel);
@@ -101,8 +122,11 @@ const widths = new ResizeObserver((entries) => {
 function chart(element, traces, layout, words) {
   element.setAttribute("role", "img");
   element.setAttribute("aria-label", words);
-  element.style.height = `${layout.height}px`;
-  window.Plotly.react(element, traces, { ...baseLayout(), uirevision: words, ...layout, width: element.clientWidth }, CONFIG);
+  const height = isPaper() ? Math.min(layout.height, MOST_ON_PAPER) : layout.height;
+  element.style.height = `${height}px`;
+  const visible = traces.map((one) => (element.hiddenNames?.has(one.meta) ? { ...one, visible: false } : one));
+  window.Plotly.react(element, visible, { ...baseLayout(), uirevision: words, ...layout, height, width: element.clientWidth }, CONFIG);
+  legend(element, traces);
   widths.observe(element);
 }
 
@@ -117,6 +141,8 @@ function baseLayout() {
     hovermode: "closest",
     modebar: { bgcolor: "rgba(0,0,0,0)", color: ink("muted"), activecolor: ink("accent") },
     dragmode: isNarrow() ? false : "zoom",
+    showlegend: false,
+    margin: { l: 60, r: 20, t: 12, b: 50 },
   };
 }
 
@@ -137,20 +163,17 @@ function axis(title, more = {}) {
   };
 }
 
-/** Beside the chart, or below it where there is no room. */
-function legend(entries) {
-  const below = { orientation: "h", y: -0.22, yanchor: "top", x: 0, xanchor: "left" };
-  return {
-    showlegend: entries > 0,
-    legend: { ...(isNarrow() ? below : { x: 1.02, xanchor: "left", y: 1 }), bgcolor: "rgba(0,0,0,0)", itemwidth: 40 },
-    margin: { l: 60, r: 20, t: 12, b: 55 },
-  };
+/** Half-widths as bars, none beyond `most`; costs that are the same in every repetition have none. */
+function errorBars(values, spreads, colour, visible = true, most = Infinity) {
+  const down = spreads.map((spread) => spread ?? 0);
+  const array = down.map((spread, place) => Math.max(0, Math.min(spread, most - (values[place] ?? 0))));
+  const isSeen = visible && down.some((spread) => spread > 0);
+  return { type: "data", symmetric: false, array, arrayminus: down, visible: isSeen, thickness: 1, width: 3, color: colour };
 }
 
-/** Half-widths as bars; costs that are the same in every repetition have none. */
-function errorBars(spreads, colour, visible = true) {
-  const array = spreads.map((spread) => spread ?? 0);
-  return { type: "data", array, visible: visible && array.some((spread) => spread > 0), thickness: 1, width: 3, color: colour };
+/** The largest number that a measure can be on its axis. */
+function mostOf(measure) {
+  return measure.kind === "fraction" ? 100 : Infinity;
 }
 
 /** A measure in the numbers of an axis: percentages for fractions. */
@@ -172,22 +195,5 @@ function hoverText(configuration, measures) {
     return `${one.short}: ${rounded}  (${shortened(exactText(one, value), 24)})`;
   });
   const repeated = plural(configuration.seeds, "repetition");
-  return [`<b>${plain(shortened(configuration.label, 70))}</b>`, ...lines.map(plain), plain(repeated)].join("<br>");
-}
-
-/** At most three lines, broken between words. */
-function wrapped(text, width) {
-  const rows = [""];
-  for (const word of text.split(" ")) {
-    if (rows.at(-1) && rows.at(-1).length + word.length >= width) rows.push("");
-    rows[rows.length - 1] += rows.at(-1) ? ` ${word}` : word;
-  }
-  const kept = rows.slice(0, 3);
-  if (rows.length > 3) kept[2] += " …";
-  return kept.map((row) => plain(shortened(row, width + 8))).join("<br>");
-}
-
-
-function legendText(text) {
-  return wrapped(text, 34);
+  return [`<b>${plain(shortened(nameOf(configuration), 90))}</b>`, ...lines.map(plain), plain(repeated)].join("<br>");
 }

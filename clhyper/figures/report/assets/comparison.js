@@ -4,7 +4,7 @@ function comparisonControls() {
   const shown = visible().filter((one) => one.seeds > 0);
   const [a, b] = comparedOf(shown);
   const several = new Set(shown.map((one) => one.setting)).size > 1;
-  const words = (one) => one.label + (several ? ` (${report.settings[one.setting].title})` : "");
+  const words = (one) => nameOf(one) + (several ? ` (${report.settings[one.setting].title})` : "");
   const options = byAccuracy(shown).map((one) => [keyOf(one), words(one)]);
   const take = (name) => (value) => {
     state[name] = value;
@@ -67,13 +67,13 @@ function comparisonOf(a, b, measure) {
   const text = (value) => (measure.kind === "fraction" ? `${percentText(value, true)} points` : valueText(signed, value));
   const span = isKnown(half) ? `, 95 % interval ${text(difference - half)} to ${text(difference + half)} (Student t over ${plural(rows.length, "pair")})` : "; one pair has no interval";
   const sure = isKnown(half) && Math.abs(difference) > half;
-  const verdict = sure ? `${(measure.better === "higher") === difference > 0 ? a.label : b.label} is better.` : "The data don't tell which is better.";
+  const verdict = sure ? `${(measure.better === "higher") === difference > 0 ? nameOf(a) : nameOf(b)} is better.` : "The data don't tell which is better.";
   const lines = rows.map(([name, one, other]) =>
     make("tr", {}, make("td", { text: name }), ...[one, other, one - other].map((value, place) => make("td", { class: "number", text: valueText(place === 2 ? signed : measure, value), title: exactText(measure, value) }))),
   );
   const head = ["repetition", "first", "second", "difference"].map((words, place) => make("th", { scope: "col", class: place ? "number" : false, text: words }));
   return [
-    make("p", { class: "verdict", "data-difference": difference, "data-half": half, text: `${capital(measure.short)} of ${a.label} minus that of ${b.label}: ${text(difference)}${span}. ${verdict}` }),
+    make("p", { class: "verdict", "data-difference": difference, "data-half": half, text: `${capital(measure.short)} of ${nameOf(a)} minus that of ${nameOf(b)}: ${text(difference)}${span}. ${verdict}` }),
     make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Pairs" }, make("table", {}, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...lines))),
   ];
 }

@@ -36,8 +36,11 @@ function drawFilters() {
     id: "search",
     placeholder: "name, option, seed …",
     oninput: (event) => {
-      state.search = event.target.value;
-      filtered(false);
+      clearTimeout(search.waiting);
+      search.waiting = setTimeout(() => {
+        state.search = event.target.value;
+        filtered(false);
+      }, 150);
     },
   });
   search.value = state.search;
@@ -87,6 +90,7 @@ function filtered(redrawFilters = true) {
   state.shown = SHOWN_AT_FIRST;
   if (redrawFilters) drawFilters();
   drawTable();
+  comparisonControls();
   refreshCharts();
   announce(`${plural(visible().length, "configuration")} shown`);
 }
@@ -123,6 +127,7 @@ const remembered = {
     }
   },
 };
+const watched = [];
 const prefersDark = window.matchMedia("(prefers-color-scheme: dark)");
 
 function theme() {
@@ -136,7 +141,6 @@ function drawTheme() {
 
 function redrawColours() {
   drawTheme();
-  drawTable();
   refreshCharts();
 }
 
@@ -148,6 +152,8 @@ function connectTheme() {
     remembered.theme = other;
     redrawColours();
   });
-  prefersDark.addEventListener("change", redrawColours);
+  // A list of its own: Chromium tells none of a change that its owner has read already.
+  watched.push(window.matchMedia(prefersDark.media));
+  watched.at(-1).addEventListener("change", redrawColours);
   drawTheme();
 }

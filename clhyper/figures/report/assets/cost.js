@@ -5,6 +5,8 @@ const PART_COLOURS = {
   dark: ["#4394dc", "#efb13c", "#8fd0f4", "#ec7b35", "#9a9a9a"],
 };
 
+const UPDATE = "The update of weights is no part: it multiplies number by number, which isn't counted.";
+
 function costKinds() {
   const known = (list) => list.map(measureOf).filter(Boolean);
   const kinds = { macs: known(report.parts), seconds: known(report.times) };
@@ -30,16 +32,20 @@ function drawCost() {
   const items = panels(picked.shown.filter(has));
   const titleOf = ({ title }) => (items.length > 1 ? title : "");
   drawPanels("cost-panels", items, titleOf, (element, setting) => drawBars(element, setting, measures));
+  const parts = costKinds().some(([kind]) => kind === "macs") ? UPDATE : "These results don't tell their compute by part.";
   const shared = state.cost === "seconds" ? machines(picked.shown).replace(": no front is drawn", "") : "";
-  byId("cost-note").textContent = items.length ? [shared, chosenNote(picked)].join(" ").trim() : "No complete run of these tells its cost by part.";
+  byId("cost-note").textContent = items.length ? [parts, shared, chosenNote(picked)].filter(Boolean).join(" ") : "No complete run of these tells its cost by part.";
 }
 
 function drawBars(element, { title, shown }, measures) {
-  const labels = shown.map((one, place) => `${place + 1}`);
+  const labels = shown.map((one, place) => `bar ${place}`);
+  const letters = Math.floor((element.clientWidth - 60) / 6.8);
+  const words = (measure) => (state.cost === "macs" ? measure.short.replace(" MACs", "") : measure.long);
   const traces = measures.map((measure, place) => ({
     type: "bar",
     orientation: "h",
-    name: plain(state.cost === "macs" ? measure.short.replace(" MACs", "") : measure.long),
+    name: plain(words(measure)),
+    meta: words(measure),
     y: labels,
     x: shown.map((one) => mean(one, measure.name)),
     hovertext: shown.map((one) => hoverText(one, [measure])),
@@ -47,15 +53,14 @@ function drawBars(element, { title, shown }, measures) {
     hoverinfo: "text",
     marker: { color: PART_COLOURS[isDark() ? "dark" : "light"][place] },
   }));
-  const room = isNarrow() ? 16 : 36;
+  const above = (one, place) => ({ text: plain(shortened(nameOf(one), letters)), x: 0, xref: "paper", xanchor: "left", y: labels[place], yanchor: "bottom", yshift: isPaper() ? 4 : 7, showarrow: false, font: { size: isPaper() ? 9.5 : 11.5 } });
   chart(element, traces, {
-    height: 42 * shown.length + 130,
+    height: (isPaper() ? 27 : 38) * shown.length + 75,
     barmode: "stack",
-    bargap: 0.35,
-    ...legend(traces.length),
-    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", traceorder: "normal", bgcolor: "rgba(0,0,0,0)" },
-    margin: { l: 60, r: 20, t: 40, b: 45 },
+    bargap: 0.62,
+    annotations: shown.map(above),
+    margin: { l: 12, r: 20, t: 16, b: 45 },
     xaxis: axis(state.cost === "macs" ? "multiply-accumulates (MAC)" : "seconds"),
-    yaxis: axis("", { type: "category", autorange: "reversed", tickvals: labels, ticktext: shown.map((one) => wrapped(one.label, room)), showgrid: false }),
+    yaxis: axis("", { type: "category", autorange: "reversed", showticklabels: false, showgrid: false }),
   }, `Cost by part, ${title}; the leaderboard has the numbers`);
 }

@@ -24,12 +24,12 @@ function drawOneDepth(element, setting, measure) {
   const depths = [...new Set(setting.shown.map((one) => one.fields.freeze_depth).filter(isKnown))].sort((a, b) => a - b);
   const best = (line) => Math.max(...line.on.map((one) => mean(one, "acc") ?? 0));
   const every = lines(setting, setting.shown).sort((one, other) => best(other) - best(one)).slice(0, MOST_LINES);
-  const traces = every.map((line, place) => depthTrace(line, measure, depths, 0.03 * (place - (every.length - 1) / 2)));
+  const apart = Math.min(0.03, 0.3 / every.length);
+  const traces = every.map((line, place) => depthTrace(line, measure, depths, apart * (place - (every.length - 1) / 2)));
   chart(element, traces, {
-    height: isNarrow() ? 360 + 22 * traces.length : 400,
-    ...legend(traces.length),
+    height: 380,
     xaxis: axis("freeze depth k", { tickvals: depths, range: [depths[0] - 0.3, depths.at(-1) + 0.3], zeroline: false }),
-    yaxis: axis(axisTitle(measure), { range: rangeOf(measure, setting.shown) }),
+    yaxis: axis(axisTitle(measure), { range: rangeOf(measure, every.flatMap(({ on }) => on)) }),
   }, `${measure.long} against freeze depth, ${setting.title}; the leaderboard has the numbers`);
 }
 
@@ -42,10 +42,11 @@ function depthTrace({ look, on }, measure, depths, aside) {
   return {
     type: "scatter",
     mode: level ? "lines" : "lines+markers",
-    name: legendText(look?.label ?? on[0].label),
+    name: plain(lineName(on)),
+    meta: lineName(on),
     x: level ? ends : points.map((one) => one.fields.freeze_depth + aside),
     y: points.map((one) => onAxis(measure, mean(one, measure.name))),
-    error_y: errorBars(points.map((one) => onAxis(measure, interval(one, measure.name))), colour, !level),
+    error_y: errorBars(points.map((one) => onAxis(measure, mean(one, measure.name))), points.map((one) => onAxis(measure, interval(one, measure.name))), colour, !level, mostOf(measure)),
     hovertext: points.map((one) => hoverText(one, [measure])),
     hoverinfo: "text",
     line: { color: colour, width: 1.5, dash: look?.dash ?? "dot" },
@@ -78,22 +79,21 @@ function drawCurves() {
 function drawStream(element, { title, shown }) {
   const finished = shown.map((one) => curveTrace(one, course(one, (run) => report.runs.curve[run]), 100, dashOf(one, shown))).filter(Boolean);
   const going = shown.flatMap((one) => unfinishedWithCurve(one).map((run) => unfinishedTrace(one, run)));
-  drawCourse(element, [...finished, ...going], "learned experiences", "accuracy so far (%)", `Accuracy over the stream, ${title}`);
+  drawCourse(element, [...finished, ...going], "learned experiences", "accuracy so far (%)", 100, `Accuracy over the stream, ${title}`);
 }
 
 function drawLoss(element, { title, shown }) {
   const flat = (run) => report.runs.loss[run]?.flat() ?? null;
   const traces = shown.map((one) => curveTrace(one, course(one, flat), 1, dashOf(one, shown))).filter(Boolean);
-  drawCourse(element, traces, "epoch of training, over all experiences", "training loss", `Loss by epoch, ${title}`);
+  drawCourse(element, traces, "epoch of training, over all experiences", "training loss", Infinity, `Loss by epoch, ${title}`);
 }
 
-function drawCourse(element, traces, across, up, words) {
+function drawCourse(element, traces, across, up, limit, words) {
   const most = Math.max(1, ...traces.map((one) => one.x.at(-1)));
   chart(element, traces, {
-    height: isNarrow() ? 340 + 22 * traces.length : 380,
-    ...legend(traces.length),
+    height: 380,
     xaxis: axis(across, { range: [0.8 - most / 60, most + 0.2 + most / 60], dtick: most <= (isNarrow() ? 10 : 20) ? 1 : undefined, zeroline: false }),
-    yaxis: axis(up, { range: spanOf(traces) }),
+    yaxis: axis(up, { range: spanOf(traces, limit) }),
   }, words);
 }
 
@@ -108,9 +108,9 @@ function dashOf(configuration, shown) {
 }
 
 /** The limits of what traces draw: as `rangeOf`. */
-function spanOf(traces) {
-  const every = traces.flatMap((one) => one.y.map((value, place) => ({ value, spread: (one.error_y?.visible && one.error_y.array[place]) || 0 })));
-  return limitsOf(every.filter(({ value }) => isKnown(value)));
+function spanOf(traces, limit) {
+  const every = traces.flatMap((one) => one.y.map((value, place) => ({ value, spread: (one.error_y?.visible && one.error_y.arrayminus[place]) || 0 })));
+  return limitsOf(every.filter(({ value }) => isKnown(value)), limit);
 }
 
 function curveTrace(configuration, points, factor, dash) {
@@ -124,11 +124,12 @@ function curveTrace(configuration, points, factor, dash) {
   return {
     type: "scatter",
     mode: points.length > 30 || level ? "lines" : "lines+markers",
-    name: legendText(configuration.label),
+    name: plain(nameOf(configuration)),
+    meta: nameOf(configuration),
     x: values.map((_, place) => place + 1),
     y: values.map(([middle]) => (middle === null ? null : factor * middle)),
-    error_y: errorBars(values.map(([, spread]) => factor * (spread ?? 0)), colour, points.length <= 30 && !level),
-    hovertext: values.map(([middle, spread], place) => `<b>${plain(configuration.label)}</b><br>${place + 1}: ${courseText(middle, spread, factor)}`),
+    error_y: errorBars(values.map(([middle]) => factor * middle), values.map(([, spread]) => factor * (spread ?? 0)), colour, points.length <= 30 && !level, factor === 100 ? 100 : Infinity),
+    hovertext: values.map(([middle, spread], place) => `<b>${plain(nameOf(configuration))}</b><br>${place + 1}: ${courseText(middle, spread, factor)}`),
     hoverinfo: "text",
     line: { color: colour, width: 1.5, dash },
     marker: { color: colour, size: 7, symbol: look?.symbol ?? "circle-open", line: { color: ink("ground"), width: 0.8 } },
@@ -144,10 +145,12 @@ function courseText(middle, spread, factor) {
 
 function unfinishedTrace(configuration, run) {
   const values = report.runs.curve[run];
+  const words = `${nameOf(configuration)}, seed ${report.runs.seed[run]}: ${report.runs.status[run]}`;
   return {
     type: "scatter",
     mode: "lines+markers",
-    name: legendText(`${configuration.label}, seed ${report.runs.seed[run]}: ${report.runs.status[run]}`),
+    name: plain(words),
+    meta: words,
     x: values.map((_, place) => place + 1),
     y: values.map((value) => (value === null ? null : 100 * value)),
     hovertext: values.map((value) => plain(`${report.runs.name[run]}: ${value === null ? NOTHING : percentText(value)} %`)),

@@ -47,14 +47,14 @@ function place(id, ...children) {
   if (!alike) keepingFocus(() => byId(id).replaceChildren(...children));
 }
 
-/** A list of names and values. */
-function pairs(entries) {
-  return make("dl", { class: "pairs" }, ...entries.map(([name, value]) => make("div", {}, make("dt", { text: name }), make("dd", { text: value }))));
+/** A list of names and values; numbers stay on one line with their unit. */
+function pairs(entries, areNumbers = false) {
+  return make("dl", { class: areNumbers ? "pairs numbers" : "pairs" }, ...entries.map(([name, value]) => make("div", {}, make("dt", { text: name }), make("dd", { text: value }))));
 }
 
 function swatch(configuration) {
-  const colour = colourOf(configuration);
+  const look = lookOf(configuration);
   const mark = make("span", { class: "swatch", "aria-hidden": "true" });
-  mark.style.background = colour;
+  mark.style.background = look ? `light-dark(${look.light}, ${look.dark})` : "var(--muted)";
   return mark;
 }

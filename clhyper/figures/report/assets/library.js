@@ -9,7 +9,7 @@ async function unpackPlotly() {
   refreshCharts();
 }
 
-/** After the next frame, so that what can be read is there first. */
+/** Once what can be read is there. */
 function startPlotly() {
-  requestAnimationFrame(() => setTimeout(unpackPlotly));
+  afterFrame(unpackPlotly);
 }

@@ -19,7 +19,7 @@ function unfinishedRun(run) {
   return make(
     "li",
     {},
-    make("button", { type: "button", class: "link", id: `unfinished-${run}`, text: name[run], onclick: () => showRun(run) }),
+    make("button", { type: "button", class: "link", id: `unfinished-${name[run]}`, text: name[run], onclick: () => showRun(run) }),
     make("progress", { max: most || 1, value: learned[run], "aria-label": `Experiences of ${name[run]}` }),
     make("span", { class: "muted", text: words }),
   );

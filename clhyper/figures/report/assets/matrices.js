@@ -6,9 +6,9 @@ function drawMatrices() {
   const picked = chosen(4);
   const items = picked.shown.map((one) => ({ one, matrix: meanMatrix(completeRuns(one)) })).filter(({ matrix }) => matrix).slice(0, 24);
   const several = new Set(items.map(({ one }) => one.setting)).size > 1;
-  const titleOf = ({ one }) => one.label + (several ? `, ${report.settings[one.setting].title}` : "");
+  const titleOf = ({ one }) => nameOf(one) + (several ? `, ${report.settings[one.setting].title}` : "");
   const scale = scaleFor(items.map(({ matrix }) => matrix));
-  drawPanels("matrices-panels", items, titleOf, (element, { one, matrix }) => drawMatrix(element, matrix, scale, `Accuracy matrix of ${one.label}`, true));
+  drawPanels("matrices-panels", items, titleOf, (element, { one, matrix }) => drawMatrix(element, matrix, scale, `Accuracy matrix of ${nameOf(one)}`, true));
   byId("matrices-note").textContent = items.length
     ? ["Accuracy in percent on each experience (across) after learning each (down), mean over repetitions.", chosenNote(picked)].join(" ")
     : "No complete run of these has its accuracy matrix on this page.";
@@ -22,13 +22,21 @@ function scaleFor(matrices) {
   return high - low >= 10 ? [low, high] : [Math.max(0, high - 10), high];
 }
 
+/** Labels of every place, or where these are many, of every fifth. */
+function sparse(size) {
+  if (size <= MOST_WITH_NUMBERS) return {};
+  const step = size <= 30 ? 5 : 10 * Math.ceil(size / 60);
+  const places = [1, ...Array.from({ length: Math.floor(size / step) }, (_, place) => step * (place + 1))];
+  return { tickvals: places.map(String) };
+}
+
 /** Draws R[after, on] in percent; a matrix of one row is of a run that learned all experiences at once, if complete. */
 function drawMatrix(element, matrix, scale, words, complete) {
   const size = matrix[0].length;
   const atOnce = complete && matrix.length === 1 && size > 1;
   const after = matrix.map((_, place) => (atOnce ? "all" : String(place + 1)));
   const numbers = matrix.map((row) => row.map((value) => (value === null ? null : 100 * value)));
-  const cell = Math.max(16, Math.min(34, 260 / size));
+  const cell = isPaper() ? Math.max(8, Math.min(24, 170 / size)) : Math.max(16, Math.min(34, 260 / size));
   const trace = {
     type: "heatmap",
     x: matrix[0].map((_, place) => String(place + 1)),
@@ -50,7 +58,7 @@ function drawMatrix(element, matrix, scale, words, complete) {
     height: Math.max(120, cell * matrix.length + 75),
     showlegend: false,
     margin: { l: 45, r: 10, t: 8, b: 42 },
-    xaxis: axis("accuracy on experience", { type: "category", showgrid: false, fixedrange: true, ticks: "", tickangle: 0, nticks: 12, showline: false }),
-    yaxis: axis("after", { type: "category", autorange: "reversed", showgrid: false, fixedrange: true, ticks: "", nticks: 12, showline: false }),
+    xaxis: axis("accuracy on experience", { type: "category", showgrid: false, fixedrange: true, ticks: "", tickangle: 0, ...sparse(matrix[0].length), showline: false }),
+    yaxis: axis("after", { type: "category", autorange: "reversed", showgrid: false, fixedrange: true, ticks: "", ...sparse(matrix.length), showline: false }),
   }, words);
 }

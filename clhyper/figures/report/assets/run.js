@@ -22,15 +22,15 @@ function runParts(run) {
   return [
     make("p", { class: "muted", text: `${capital(state)}; ${learned[run]}${count} experiences in its matrix.` }),
     ...(command ? commandPart(`${command} --seed ${seed[run]}`) : []),
-    ...part("Numbers", numbers.map((one) => [one.long, exactText(one, report.runs.values[one.name][run])])),
+    ...part("Numbers", numbers.map((one) => [one.long, exactText(one, report.runs.values[one.name][run])]), true),
     ...(report.runs.matrix[run] ? [make("h3", { text: "Accuracy matrix" }), make("div", { class: "chart", id: "run-matrix", style: "max-width: 30rem" })] : []),
     ...part("Configuration", [["seed", String(report.runs.seed[run])], ...flattened(report.runs.configs[report.runs.config[run]])]),
     ...part("Environment", flattened(report.runs.environments[report.runs.environment[run]])),
   ];
 }
 
-function part(title, entries) {
-  return entries.length ? [make("h3", { text: title }), pairs(entries)] : [];
+function part(title, entries, areNumbers = false) {
+  return entries.length ? [make("h3", { text: title }), pairs(entries, areNumbers)] : [];
 }
 
 function commandPart(text) {

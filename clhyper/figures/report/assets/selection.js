@@ -11,7 +11,7 @@ const initial = () => ({
   open: new Set(), // names of runs
   shown: SHOWN_AT_FIRST,
   x: "train_macs",
-  y: "forgetting",
+  y: null, // forgetting or ACC, whichever says more
   xScale: "auto",
   yScale: "auto",
   front: true,
@@ -40,6 +40,11 @@ function fieldText(configuration, name) {
   return value === null || value === "" ? "none" : String(value);
 }
 
+/** What an element of the page that belongs to a configuration is called, whatever its place in newer content. */
+function identity({ setting, strategy, fields: { orders, ...fields } }) {
+  return JSON.stringify([report.settings[setting].title, strategy, ...Object.values(fields)]);
+}
+
 /** A configuration is known by its first run, whatever its place in newer content. */
 function keyOf(configuration) {
   return report.runs.name[configuration.runs[0]];
@@ -59,16 +64,26 @@ function configurationOf(name) {
   return run < 0 ? null : report.configurations[report.runs.configuration[run]];
 }
 
-function isFound(configuration, words) {
-  if (!words.length) return true;
+function textOf(configuration) {
   const names = configuration.runs.map((run) => report.runs.name[run]);
   const title = report.settings[configuration.setting].title;
-  const text = [configuration.label, title, configuration.fields.variant, configuration.note, ...names].join(" ").toLowerCase();
-  return words.every((word) => text.includes(word));
+  return [configuration.label, title, configuration.fields.variant, configuration.note, ...names].join(" ").toLowerCase();
 }
 
-/** Configurations that the filters leave, in the order of the content. */
+function isFound(configuration, words) {
+  if (!words.length) return true;
+  configuration.text ??= textOf(configuration);
+  return words.every((word) => configuration.text.includes(word));
+}
+
+/** Configurations that the filters leave, in the order of the content; the same list until something changes. */
 function visible() {
+  const key = JSON.stringify([state.setting, [...state.filters], state.search]);
+  if (visible.key !== key || visible.report !== report) Object.assign(visible, { key, report, found: filteredNow() });
+  return visible.found;
+}
+
+function filteredNow() {
   const words = state.search.toLowerCase().split(/\s+/).filter(Boolean);
   return report.configurations.filter(
     (one) =>
@@ -106,13 +121,22 @@ function panels(configurations = visible()) {
     .filter((one) => one.shown.length);
 }
 
-/** Of each setting the selected visible ones, or else the `most` best by ACC. */
+/** Of each setting the selected visible ones, or else the `most` best by ACC, those of each strategy first. */
 function chosen(most) {
   const every = visible();
   const picked = every.filter((one) => isIn(state.selected, one));
   if (picked.length) return { shown: picked, picked: true, of: every.length };
-  const best = panels(every).flatMap(({ shown }) => byAccuracy(shown).slice(0, most));
+  const best = panels(every).flatMap(({ shown }) => bestOfEach(shown).slice(0, most));
   return { shown: best, picked: false, of: every.length };
+}
+
+/** By ACC, the best of each strategy before others; the naive learner, beside which all lines look level, comes late. */
+function bestOfEach(configurations) {
+  const ranked = byAccuracy(configurations.filter((one) => one.seeds > 0));
+  const isNaive = (one) => one.fields.family === "naive";
+  const firsts = [...Map.groupBy(ranked, (one) => one.fields.family).values()].map(([first]) => first);
+  const order = [...firsts.filter((one) => !isNaive(one)), ...(firsts.length > 4 ? firsts.filter(isNaive) : [])];
+  return [...order, ...ranked.filter((one) => !order.includes(one) && !isNaive(one)), ...ranked.filter((one) => !order.includes(one) && isNaive(one))];
 }
 
 function byAccuracy(configurations) {
@@ -122,5 +146,5 @@ function byAccuracy(configurations) {
 /** What to say of `chosen` below a chart. */
 function chosenNote({ shown, picked, of }) {
   if (picked) return `${plural(shown.length, "selected configuration")}.`;
-  return shown.length < of ? "The best by ACC of each stream; select others in the leaderboard." : "";
+  return shown.length < of ? "The best of each strategy by ACC, then the next best; select others in the leaderboard." : "";
 }

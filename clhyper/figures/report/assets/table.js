@@ -8,13 +8,13 @@ function fieldColumns(configurations) {
   return { several, names: names.filter((name) => name === "freeze_depth" || kinds(name).size > 1) };
 }
 
-/** Strategy and options; the rest has columns. */
-function nameOf({ strategy, fields }) {
-  return fields.variant ? `${strategy}, ${fields.variant}` : strategy;
-}
+const LEADING = ["acc", "forgetting", "train_macs", "bytes_kept"];
 
+/** Measures with a column, those that are asked for most first. */
 function measureColumns() {
-  return report.measures.filter((one) => (state.columns ? state.columns.has(one.name) : one.usual));
+  const shown = report.measures.filter((one) => (state.columns ? state.columns.has(one.name) : one.usual));
+  const rank = ({ name }) => (LEADING.includes(name) ? LEADING.indexOf(name) : LEADING.length);
+  return shown.sort((one, other) => rank(one) - rank(other));
 }
 
 function drawTable() {
@@ -23,9 +23,9 @@ function drawTable() {
   const columns = [
     { name: "label", words: "configuration" },
     ...(several ? [{ name: null, words: "stream" }] : []),
+    ...measureColumns().map((one) => ({ name: one.name, words: one.short + (one.kind === "fraction" ? " %" : ""), number: true, measure: one })),
     ...names.map((name) => ({ name, words: fieldWords(name), number: ["freeze_depth", "epochs"].includes(name) })),
     { name: "seeds", words: "repetitions", number: true },
-    ...measureColumns().map((one) => ({ name: one.name, words: one.short + (one.kind === "fraction" ? " %" : ""), number: true, measure: one })),
   ];
   keepingFocus(() => {
     const body = make("tbody");
@@ -67,25 +67,25 @@ function sortBy(name, words, measure) {
 }
 
 function row(configuration, columns) {
-  const key = configuration.index;
   const isOpen = isIn(state.open, configuration);
   const select = make("input", {
     type: "checkbox",
-    id: `select-${key}`,
-    "aria-label": `Select ${configuration.label}`,
+    id: `select-${identity(configuration)}`,
+    "aria-label": `Select ${nameOf(configuration)}`,
     checked: isIn(state.selected, configuration),
     onchange: (event) => {
       toggle(state.selected, configuration, event.target.checked);
       event.target.closest("tr").classList.toggle("selected", event.target.checked);
-      refreshCharts();
+      refreshCharts(false, ["curves", "matrices", "cost"]);
+      comparisonControls();
     },
   });
   const cells = columns.slice(1).map((column) => cell(configuration, column));
   const line = make(
     "tr",
-    { class: isIn(state.selected, configuration) ? "selected" : false, "data-configuration": key },
+    { class: isIn(state.selected, configuration) ? "selected" : false, "data-configuration": configuration.index },
     make("td", { class: "screen-only" }, select),
-    make("th", { scope: "row", style: "font-weight: 400" }, nameButton(configuration, columns.length + 1)),
+    make("th", { scope: "row" }, nameButton(configuration, columns.length + 1)),
     ...cells,
   );
   return isOpen ? [line, runsOf(configuration, columns.length + 1)] : [line];
@@ -94,10 +94,10 @@ function row(configuration, columns) {
 function nameButton(configuration, width) {
   const button = make(
     "button",
-    { type: "button", class: "name", id: `open-${configuration.index}`, "aria-expanded": String(isIn(state.open, configuration)), title: configuration.label },
+    { type: "button", class: "name", id: `open-${identity(configuration)}`, "aria-expanded": String(isIn(state.open, configuration)), title: configuration.label },
     make("span", { class: "arrow", "aria-hidden": "true", text: "▶" }),
     swatch(configuration),
-    shortened(nameOf(configuration), 60),
+    make("span", { text: shortened(nameOf(configuration), 160) }),
   );
   button.addEventListener("click", () => {
     const open = button.getAttribute("aria-expanded") !== "true";
@@ -115,7 +115,7 @@ function cell(configuration, { name, number, measure }) {
   if (name === "seeds") return repetitionsCell(configuration);
   if (!measure) {
     const value = configuration.fields[name];
-    return make("td", { class: number ? "number" : false, text: value === null ? "" : shortened(String(value), 40), title: value });
+    return make("td", { class: number ? "number" : "words", text: value === null ? "" : shortened(String(value), 40), title: value });
   }
   const [value, spread] = [mean(configuration, name), interval(configuration, name)];
   return make("td", { class: "number", "data-measure": name, text: valueText(measure, value, spread), title: exactText(measure, value, spread) });
@@ -135,7 +135,7 @@ function runsOf(configuration, width) {
     make(
       "tr",
       {},
-      make("td", {}, make("button", { type: "button", class: "link", id: `run-${run}`, text: report.runs.name[run], onclick: () => showRun(run) })),
+      make("td", {}, make("button", { type: "button", class: "link", id: `run-${report.runs.name[run]}`, text: report.runs.name[run], onclick: () => showRun(run) })),
       make("td", { class: "number", text: report.runs.seed[run] }),
       make("td", { text: shortened(report.runs.order[run], 30), title: report.runs.order[run] }),
       make("td", { text: report.runs.status[run], title: report.runs.reason[run] }),

@@ -30,6 +30,7 @@ function drawTradeOff() {
     return;
   }
   byId("trade-off-title").textContent = `${capital(y.short)} against ${x.short}`;
+  if (state.front) notes.add(chanceNote(x, y));
   const items = panels();
   drawPanels("trade-off-panels", items, ({ title }) => (items.length > 1 ? title : ""), (element, setting) => {
     drawOneTradeOff(element, setting, x, y, notes);
@@ -51,11 +52,11 @@ function drawOneTradeOff(element, setting, x, y, notes) {
   const shared = x.measured || y.measured ? machines(shown) : "";
   if (shared) notes.add(shared);
   const traces = pointTraces(setting, shown, x, y);
-  if (traces.length && traces[0].meta === "family") notes.add("So many are drawn as points alone, a colour a strategy; filter for fewer to see lines and error bars.");
+  if (traces.some((one) => one.isFamily)) notes.add("So many are drawn as points alone, a colour a strategy; filter for fewer to see lines and error bars.");
   const front = state.front && !shared.startsWith("Measured") ? frontTrace(shown, x, y, notes) : null;
+  writeBeside(element, shown, traces, x, y, acrossScale, upScale);
   chart(element, front ? [front, ...traces] : traces, {
-    height: isNarrow() ? 420 + 22 * traces.length : 460,
-    ...legend(traces.length),
+    height: 440,
     xaxis: axis(axisTitle(x), scaled(acrossScale, x, shown)),
     yaxis: axis(axisTitle(y), scaled(upScale, y, shown)),
   }, `${y.long} against ${x.long}, ${setting.title}; the leaderboard has the numbers`);
@@ -76,21 +77,22 @@ function scaled(scale, measure, shown) {
 /** The limits of an axis: intervals of few repetitions may be many times wider than what they lie around. */
 function rangeOf(measure, shown) {
   const spread = (one) => (state.bars && onAxis(measure, interval(one, measure.name))) || 0;
-  return limitsOf(shown.map((one) => ({ value: onAxis(measure, mean(one, measure.name)), spread: spread(one) })));
+  return limitsOf(shown.map((one) => ({ value: onAxis(measure, mean(one, measure.name)), spread: spread(one) })), mostOf(measure));
 }
 
-function limitsOf(points) {
+/** None goes much beyond `most`, which no value exceeds. */
+function limitsOf(points, most = Infinity) {
   if (!points.length) return undefined;
   const [low, high] = [Math.min(...points.map(({ value }) => value)), Math.max(...points.map(({ value }) => value))];
   const span = high - low || Math.abs(high) / 5 || 1;
   const bottom = Math.max(low - span, Math.min(...points.map(({ value, spread }) => value - spread)));
   const top = Math.min(high + span, Math.max(...points.map(({ value, spread }) => value + spread)));
   const room = 0.1 * (top - bottom || span);
-  return [bottom - room, top + room];
+  return [bottom - room, Math.min(top + room, most + 0.25 * room)];
 }
 
 function names(configurations) {
-  const few = configurations.slice(0, 4).map((one) => one.label);
+  const few = configurations.slice(0, 4).map(nameOf);
   return few.join(", ") + (configurations.length > few.length ? ` and ${configurations.length - few.length} more` : "");
 }
 
@@ -107,12 +109,12 @@ function machines(configurations) {
 /** A trace for each line, or where these are many, for each strategy. */
 function pointTraces(setting, shown, x, y) {
   const every = lines(setting, shown);
-  const several = new Set(shown.map((one) => one.fields.freeze_depth)).size > 1;
-  if (every.length <= MOST_LINES) return every.map((line) => pointsTrace(line, x, y, several));
+  if (every.length <= MOST_LINES) return every.map((line) => pointsTrace(line, x, y));
   const families = Map.groupBy(shown, (one) => one.fields.family);
   return [...families.values()].map((on) => {
-    const points = pointsTrace({ look: lookOf(on[0]), on }, x, y, false);
-    return { ...points, mode: "markers", name: legendText(on[0].fields.family), error_x: {}, error_y: {}, meta: "family" };
+    const points = pointsTrace({ look: lookOf(on[0]), on }, x, y);
+    const family = on[0].fields.family;
+    return { ...points, mode: "markers+text", name: plain(family), meta: family, error_x: {}, error_y: {}, isFamily: true };
   });
 }
 
@@ -125,48 +127,25 @@ function lines(setting, shown) {
   return [...found, ...shown.filter((one) => !drawn.has(one)).map((one) => ({ look: null, on: [one] }))];
 }
 
-function pointsTrace({ look, on }, x, y, withDepths) {
+function pointsTrace({ look, on }, x, y) {
   const colour = seriesColour(look);
-  const bars = (measure) => errorBars(on.map((one) => onAxis(measure, interval(one, measure.name))), colour, state.bars);
-  const depths = on.filter((one) => one.fields.freeze_depth !== null).length;
+  const values = (measure) => on.map((one) => onAxis(measure, mean(one, measure.name)));
+  const bars = (measure) => errorBars(values(measure), on.map((one) => onAxis(measure, interval(one, measure.name))), colour, state.bars, mostOf(measure));
+  const isLine = on.length > 1;
   return {
     type: "scatter",
-    mode: depths ? `lines+markers${withDepths ? "+text" : ""}` : "markers",
-    name: legendText(look?.label ?? on[0].label),
-    x: on.map((one) => onAxis(x, mean(one, x.name))),
-    y: on.map((one) => onAxis(y, mean(one, y.name))),
+    mode: isLine ? "lines+markers+text" : "markers+text",
+    name: plain(lineName(on)),
+    meta: lineName(on),
+    x: values(x),
+    y: values(y),
     error_x: bars(x),
     error_y: bars(y),
-    text: on.map((one) => (one.fields.freeze_depth === null ? "" : `k=${one.fields.freeze_depth}`)),
-    textposition: "top right",
+    on,
     textfont: { size: 10.5, color: ink("muted") },
-    hovertext: on.map((one) => hoverText(one, [y, x])),
+    hovertext: on.map((one) => [hoverText(one, [y, x]), chanceText(one, x, y)].filter(Boolean).join("<br>")),
     hoverinfo: "text",
     line: { color: colour, width: 1, dash: look?.dash ?? "dot" },
     marker: { color: colour, size: 9, symbol: look?.symbol ?? "circle-open", line: { color: ink("ground"), width: 0.8 } },
-  };
-}
-
-/** The best value within each budget, as steps; what learned all experiences at once can't be on it. */
-function frontTrace(shown, x, y, notes) {
-  const some = shown.some((one) => isKnown(mean(one, "forgetting")));
-  const stream = shown.filter((one) => !some || isKnown(mean(one, "forgetting")));
-  if (stream.length < 2 || x === y) return null;
-  if (stream.length < shown.length) notes.add("The front leaves out what has no forgetting: it learns all experiences at once.");
-  const [sx, sy] = [x, y].map((one) => (one.better === "higher" ? -1 : 1));
-  const points = stream.map((one) => [sx * onAxis(x, mean(one, x.name)), sy * onAxis(y, mean(one, y.name))]);
-  const corners = paretoFront(points).map((place) => points[place]);
-  const path = corners.flatMap(([u, v], place) => (place ? [[u, corners[place - 1][1]], [u, v]] : [[u, v]]));
-  const edge = Math.max(...points.map(([u]) => u));
-  path.push([edge, corners.at(-1)[1]]);
-  return {
-    type: "scatter",
-    mode: "lines",
-    name: "Pareto front",
-    x: path.map(([u]) => sx * u),
-    y: path.map(([, v]) => sy * v),
-    hoverinfo: "skip",
-    opacity: 0.45,
-    line: { color: "#b8a33a", width: 6 },
   };
 }
