@@ -29,6 +29,8 @@ function frontTrace(shown, x, y, notes) {
   };
 }
 
+const UP = 350; // pixels, about, that the vertical axis has
+
 /** What may be on a front: not what learned all experiences at once. */
 function ofStream(shown) {
   const some = shown.some((one) => isKnown(mean(one, "forgetting")));
@@ -77,7 +79,7 @@ function writeBeside(element, shown, traces, x, y, acrossScale, upScale) {
     const depth = several && one.fields.freeze_depth !== null ? `k=${one.fields.freeze_depth}` : "";
     return [depth, isKnown(probability) ? `${Math.round(100 * probability)} %` : ""].filter(Boolean).join(", ");
   };
-  const [across, up] = [pixels(shown, x, acrossScale, element.clientWidth - 90), pixels(shown, y, upScale, 350)];
+  const [across, up] = [pixels(shown, x, acrossScale, element.clientWidth - 90), pixels(shown, y, upScale, UP)];
   const points = new Map(shown.map((one) => [one, { left: across(one) - 5, right: across(one) + 5, bottom: up(one) - 5, top: up(one) + 5 }]));
   const places = freePlaces([...shown].sort((one, other) => onFront.has(other) - onFront.has(one)), points, words);
   for (const trace of traces) {
@@ -89,7 +91,7 @@ function writeBeside(element, shown, traces, x, y, acrossScale, upScale) {
 /** Where the words of each stand that have room; earlier ones take it first. */
 function freePlaces(order, points, words) {
   const taken = [...points.values()];
-  const isFree = (box) => box.bottom > -20 && taken.every((other) => box.left > other.right || other.left > box.right || box.bottom > other.top || other.bottom > box.top);
+  const isFree = (box) => box.left > 0 && box.bottom > -20 && box.top < UP && taken.every((other) => box.left > other.right || other.left > box.right || box.bottom > other.top || other.bottom > box.top);
   const found = new Map();
   for (const one of order.filter(words)) {
     const { left, right, bottom, top } = points.get(one);

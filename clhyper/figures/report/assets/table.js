@@ -22,8 +22,8 @@ function drawTable() {
   const { several, names } = fieldColumns(rows);
   const columns = [
     { name: "label", words: "configuration" },
-    ...(several ? [{ name: null, words: "stream" }] : []),
     ...measureColumns().map((one) => ({ name: one.name, words: one.short + (one.kind === "fraction" ? " %" : ""), number: true, measure: one })),
+    ...(several ? [{ name: null, words: "stream" }] : []),
     ...names.map((name) => ({ name, words: fieldWords(name), number: ["freeze_depth", "epochs"].includes(name) })),
     { name: "seeds", words: "repetitions", number: true },
   ];
