@@ -73,7 +73,7 @@ class Sweep:
         self.heard: str | None = None
         self._check(listed)
         self._make_token()
-        self.news = self.post.wait.remote()
+        self.news = self._next_news()
         try:
             while self._fill():
                 ray.wait([self.news, *self.flights], fetch_local=False)
@@ -161,6 +161,10 @@ class Sweep:
             self.fronts[path] = ray.put(path.read_bytes())
         return self.fronts[path]
 
+    def _next_news(self) -> Any:
+        """Ready once something is there, or the actor is dead; of one that Ray would repeat it speaks on stderr."""
+        return self.post.wait.options(max_task_retries=0).remote()
+
     def _hear(self) -> None:
         import ray
 
@@ -174,7 +178,7 @@ class Sweep:
             if flight is not None and flight.attempt == told.attempt:
                 self._take(flight, told)
         if ray.wait([self.news], timeout=0)[0]:
-            self.news = self.post.wait.remote()
+            self.news = self._next_news()
 
     def _take(self, flight: _Flight, told: Told) -> None:
         flight.node = told.node
