@@ -117,6 +117,7 @@ def test_a_search_ends_in_a_table_the_protocol_and_a_command_that_reports_the_be
     assert len(list((folder / "runs").iterdir())) == 3
 
 
+@pytest.mark.slow
 def test_a_search_without_a_complete_trial_exits_with_1_and_says_why(tune):
     code, out, _, folder = tune("learning_rate=1e30,1e31")
     assert code == 1

@@ -110,6 +110,7 @@ def test_files_of_another_runs_task_are_not_replaced_and_the_run_is_named(ordere
     export(clhyper.trained(ordered), 0, tmp_path, "safetensors")  # another task's files are in nobody's way
 
 
+@pytest.mark.slow
 def test_a_format_that_is_exported_later_is_described_beside_the_one_that_is_there(ordered, tmp_path):
     run = clhyper.trained(ordered)
     for format in ("onnx", "safetensors", "safetensors"):
