@@ -2,10 +2,9 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
 
 from clhyper.cli.common import RESULTS, check_output, load_runs, words_and_flags
-from clhyper.cli.flags import Flag, parse
+from clhyper.cli.flags import Flag, choice_of, parse
 from clhyper.errors import UserError, require
 from clhyper.registry import entries
 
@@ -23,7 +22,7 @@ def main(arguments: list[str]) -> int:
     """Reads results, says in a sentence how the two differ, prints the numbers and writes them if asked."""
     from clhyper.runs.results import COSTS, METRICS
 
-    metrics = Literal[tuple(name.replace("_", "-") for name in (*METRICS, *COSTS))]  # type: ignore[valid-type]
+    metrics = choice_of((*METRICS, *COSTS))
     words, flags = words_and_flags(arguments)
     values = parse(
         "clhyper compare DIR A B",

@@ -5,8 +5,9 @@ import dataclasses
 import io
 import re
 import typing
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from clhyper.errors import UserError
 from clhyper.registry import Entry, field_help
@@ -38,6 +39,16 @@ def option_flags(entry: Entry, values: dict[str, Any] | None = None, unset: bool
         hint = hints[item.name] | None if unset else hints[item.name]
         flags.append(Flag(item.name, hint, tuple(default) if isinstance(default, list) else default, texts[item.name]))
     return flags
+
+
+def asks_for_help(words: Sequence[str], flags: Sequence[str]) -> bool:
+    """Whether a command is asked what it does, before it is told of anything."""
+    return not words and bool(flags) and flags[0] in ("--help", "-h")
+
+
+def choice_of(names: Iterable[str]) -> Any:
+    """The type of a flag that takes one of these names, with dashes for underscores."""
+    return Literal[tuple(name.replace("_", "-") for name in names)]
 
 
 def split_positionals(arguments: list[str]) -> tuple[list[str], list[str]]:

@@ -1,10 +1,9 @@
 """tells the Pareto front of a measure and a cost, and how surely each configuration is on it"""
 
 from pathlib import Path
-from typing import Literal
 
 from clhyper.cli.common import RESULTS, check_output, folder_and_flags, load_runs_or_archive
-from clhyper.cli.flags import Flag
+from clhyper.cli.flags import Flag, choice_of
 from clhyper.errors import UserError
 
 _HELP = f"""Reads the runs in DIR (default {RESULTS}), or the runs.jsonl that a study published in it.
@@ -21,7 +20,7 @@ def main(arguments: list[str]) -> int:
     """Reads results, prints the table, writes it as CSV and Markdown with a figure, and prints the files."""
     from clhyper.runs.columns import COSTS, METRICS
 
-    metrics, costs = (Literal[tuple(name.replace("_", "-") for name in names)] for names in (METRICS, COSTS))
+    metrics, costs = choice_of(METRICS), choice_of(COSTS)
     folder, values = folder_and_flags(
         "pareto",
         _HELP,

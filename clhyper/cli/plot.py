@@ -1,10 +1,9 @@
 """draws forgetting against cost, depth curves, matrices and learning over the stream"""
 
 from pathlib import Path
-from typing import Literal
 
 from clhyper.cli.common import RESULTS, check_output, folder_and_flags, load_runs
-from clhyper.cli.flags import Flag
+from clhyper.cli.flags import Flag, choice_of
 from clhyper.errors import UserError
 
 
@@ -12,7 +11,7 @@ def main(arguments: list[str]) -> int:
     """Reads results, writes each figure as PNG and SVG and prints the files."""
     from clhyper.figures.units import COSTS
 
-    axis = Literal[tuple(name.replace("_", "-") for name in COSTS)]  # type: ignore[valid-type]
+    axis = choice_of(COSTS)
     folder, values = folder_and_flags(
         "plot",
         f"Draws the runs in DIR (default {RESULTS}).\n\nExample:\n  clhyper plot {RESULTS} --cost bytes-kept",

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from clhyper.cli.common import check_output, jobs_and_threads, resolve_device, run_flags
-from clhyper.cli.flags import Flag, option_flags, parse, split_positionals
+from clhyper.cli.flags import Flag, asks_for_help, option_flags, parse, split_positionals
 from clhyper.errors import UserError, require
 from clhyper.registry import find
 from clhyper.runs.config import RunConfig, checked_options
@@ -29,7 +29,7 @@ Exit codes: 0 done, 1 training failed, 2 bad input, 130 stopped by Ctrl-C (nothi
 def main(arguments: list[str]) -> int:
     """Reads the command, trains, prints the accuracy and the file."""
     words, flags = split_positionals(arguments)
-    if not words and flags and flags[0] in ("--help", "-h"):
+    if asks_for_help(words, flags):
         print(_HELP)
         return 0
     if not words:

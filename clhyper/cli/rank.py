@@ -1,10 +1,9 @@
 """ranks strategies over several streams, with Friedman's, Nemenyi's and Wilcoxon's tests"""
 
 from pathlib import Path
-from typing import Literal
 
 from clhyper.cli import common
-from clhyper.cli.flags import Flag, parse
+from clhyper.cli.flags import Flag, choice_of, parse
 from clhyper.errors import UserError
 
 _HELP = f"""Reads the runs in each DIR (default {common.RESULTS}), or the runs.jsonl that a study published in it.
@@ -20,7 +19,7 @@ def main(arguments: list[str]) -> int:
     """Reads results, prints the ranking, writes it as CSV and Markdown with its diagram, and prints the files."""
     from clhyper.runs.columns import METRICS
 
-    metrics = Literal[tuple(name.replace("_", "-") for name in METRICS)]  # type: ignore[valid-type]
+    metrics = choice_of(METRICS)
     words, flags = common.words_and_flags(arguments)
     values = parse(
         "clhyper rank DIR ...",

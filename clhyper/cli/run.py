@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from clhyper.cli.common import Logger, jobs_and_threads, resolve_device, run_flags
-from clhyper.cli.flags import Flag, option_flags, parse, split_positionals
+from clhyper.cli.flags import Flag, asks_for_help, option_flags, parse, split_positionals
 from clhyper.errors import UserError
 from clhyper.registry import find
 from clhyper.runs.config import RunConfig, make_config, read_toml, typed_options
@@ -31,11 +31,10 @@ Exit codes: 0 done, 1 the run failed, 2 bad input, 130 stopped by Ctrl-C."""
 def main(arguments: list[str]) -> int:
     """Reads the command, trains, prints the metrics and the folder."""
     words, flags = split_positionals(arguments)
-    if not words and flags and flags[0] in ("--help", "-h"):
+    if asks_for_help(words, flags):
         print(_HELP)
         return 0
-    file = config_path(flags)
-    content = read_toml(file) if file else {}
+    content = file_content(flags)
     benchmark, strategy = _names(words, content)
     stream, learner = find("benchmark", benchmark), find("strategy", strategy)
     # What a file says of another stream or strategy is not for the one named on the command line.
@@ -115,14 +114,14 @@ def _train(config: Any, values: dict[str, Any]) -> int:
     return 1 if outcome.status == "failed" else 0
 
 
-def config_path(flags: list[str]) -> Path | None:
-    """The file given with --config, which must be read before the other flags are known."""
+def file_content(flags: list[str]) -> dict[str, Any]:
+    """What the file given with --config says, which must be read before the other flags are known."""
     for position, word in enumerate(flags):
         if word.startswith("--config="):
-            return Path(word.partition("=")[2])
+            return read_toml(Path(word.partition("=")[2]))
         if word == "--config" and position + 1 < len(flags):
-            return Path(flags[position + 1])
-    return None
+            return read_toml(Path(flags[position + 1]))
+    return {}
 
 
 def _names(words: list[str], content: dict[str, Any]) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from clhyper.cli.common import (
     run_flags,
 )
 from clhyper.cli.executors import ELSEWHERE, PROCESSES, chosen_executor
-from clhyper.cli.flags import Flag, parse, split_positionals
+from clhyper.cli.flags import Flag, asks_for_help, parse, split_positionals
 from clhyper.cli.fronts import checked_fronts, train_fronts, without_failed
 from clhyper.cli.list import listed_studies
 from clhyper.cli.sweep import execute_and_show
@@ -43,7 +43,7 @@ Exit codes: 0 done, 1 a run failed (the others went on), 2 bad input, 130 stoppe
 def main(arguments: list[str]) -> int:
     """Plans, trains, keeps the results in one file and writes the page from it."""
     words, flags = split_positionals(arguments)
-    if not words and flags and flags[0] in ("--help", "-h"):
+    if asks_for_help(words, flags):
         print(f"{_HELP}\n\nStudies:\n{listed_studies()}")
         return 0
     if not words:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from clhyper.cli.common import resolve_device, run_flags
 from clhyper.cli.executors import ELSEWHERE, EXAMPLES, PROCESSES, chosen_executor
-from clhyper.cli.flags import Flag, option_flags, parse, split_positionals
-from clhyper.cli.run import config_path
+from clhyper.cli.flags import Flag, asks_for_help, option_flags, parse, split_positionals
+from clhyper.cli.run import file_content
 from clhyper.errors import UserError, require, unknown
 from clhyper.registry import find, option_defaults
-from clhyper.runs.config import RunConfig, read_toml, typed_options
+from clhyper.runs.config import RunConfig, typed_options
 from clhyper.runs.executors import Executor
 from clhyper.runs.sweep import parse_numbers, parse_seeds, plan
 
@@ -32,11 +32,10 @@ Exit codes: 0 done, 1 a run failed (the others went on), 2 bad input, 130 stoppe
 def main(arguments: list[str]) -> int:
     """Plans, trains, prints one line a run."""
     words, flags = split_positionals(arguments)
-    if not words and flags and flags[0] in ("--help", "-h"):
+    if asks_for_help(words, flags):
         print(_HELP)
         return 0
-    file = config_path(flags)
-    content = read_toml(file) if file else {}
+    content = file_content(flags)
     benchmark = words[0] if words else content.get("benchmark")
     strategies = words[1:] or ([content["strategy"]] if "strategy" in content else [])
     if not benchmark or not strategies:

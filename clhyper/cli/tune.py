@@ -5,12 +5,12 @@ from typing import Any
 
 from clhyper.cli.common import resolve_device, run_flags
 from clhyper.cli.executors import ELSEWHERE, PROCESSES, chosen_executor
-from clhyper.cli.flags import Flag, option_flags, parse, split_positionals
-from clhyper.cli.run import config_path
+from clhyper.cli.flags import Flag, asks_for_help, option_flags, parse, split_positionals
+from clhyper.cli.run import file_content
 from clhyper.cli.sweep import check_results
 from clhyper.errors import UserError, require
 from clhyper.registry import Entry, find
-from clhyper.runs.config import checked_options, other_than_default, read_toml, typed_options
+from clhyper.runs.config import checked_options, other_than_default, typed_options
 from clhyper.runs.sweep import parse_seeds
 from clhyper.tune.fronts import Fronts
 from clhyper.tune.objectives import parse_objectives
@@ -41,11 +41,10 @@ Exit codes: 0 done, 1 no trial is complete, 2 bad input, 130 stopped by Ctrl-C."
 def main(arguments: list[str]) -> int:
     """Checks the search, runs its trials, prints the best ones and how to report them."""
     words, flags = split_positionals(arguments)
-    if not words and flags and flags[0] in ("--help", "-h"):
+    if asks_for_help(words, flags):
         print(_HELP)
         return 0
-    file = config_path(flags)
-    content = read_toml(file) if file else {}
+    content = file_content(flags)
     stream, learner = _entries(words, content)
     of_stream, of_learner = _from_file(content, stream, learner)
     stream_flags = [f for f in option_flags(stream, typed_options(stream, of_stream)) if f.name not in _OF_PROTOCOL]

@@ -13,22 +13,22 @@ def archive(tmp_path_factory) -> Path:
     return write_archive(tmp_path_factory.mktemp("data") / "small.npz")
 
 
+def numbers_of(configs, results: Path) -> dict:
+    for config in configs:
+        assert run(config, results).status == "complete"
+    return all_numbers(results)
+
+
 @pytest.fixture(scope="session")
 def uninterrupted(archive, tmp_path_factory) -> dict:
     """Numbers of every strategy's run, made one after the other in this process."""
-    results = tmp_path_factory.mktemp("uninterrupted")
-    for config in small_plan(archive):
-        assert run(config, results).status == "complete"
-    return all_numbers(results)
+    return numbers_of(small_plan(archive), tmp_path_factory.mktemp("uninterrupted"))
 
 
 @pytest.fixture(scope="session")
 def longer(archive, tmp_path_factory) -> dict:
     """Numbers of longer runs, made one after the other in this process."""
-    results = tmp_path_factory.mktemp("longer")
-    for config in longer_plan(archive):
-        assert run(config, results).status == "complete"
-    return all_numbers(results)
+    return numbers_of(longer_plan(archive), tmp_path_factory.mktemp("longer"))
 
 
 @pytest.fixture(scope="session")
