@@ -11,7 +11,6 @@ from clhyper.registry import find
 from clhyper.runs.config import RunConfig, make_config, read_toml, typed_options
 from clhyper.runs.fronts import located, name_and_hash
 
-_USAGE = "clhyper run BENCHMARK STRATEGY"
 _HELP = """usage: clhyper run BENCHMARK STRATEGY [options]
        clhyper run --config FILE.toml [options]
 
@@ -35,7 +34,7 @@ def main(arguments: list[str]) -> int:
         print(_HELP)
         return 0
     content = file_content(flags)
-    benchmark, strategy = _names(words, content)
+    benchmark, strategy = one_of_each("run", words, content, "; sweep takes several")
     stream, learner = find("benchmark", benchmark), find("strategy", strategy)
     # What a file says of another stream or strategy is not for the one named on the command line.
     of_stream = content.get("benchmark_options", {}) if content.get("benchmark", benchmark) == benchmark else {}
@@ -124,10 +123,12 @@ def file_content(flags: list[str]) -> dict[str, Any]:
     return {}
 
 
-def _names(words: list[str], content: dict[str, Any]) -> tuple[str, str]:
+def one_of_each(verb: str, words: list[str], content: dict[str, Any], instead: str) -> tuple[str, str]:
+    """The stream and the strategy that a command's words name, or its file; `instead`: what to do with several."""
     if len(words) > 2:
-        raise UserError(f"run takes one stream and one strategy, and {words[2]!r} is too much; sweep takes several")
+        raise UserError(f"{verb} takes one stream and one strategy, and {words[2]!r} is too much{instead}")
     names = [*words, *[content[key] for key in ("benchmark", "strategy")[len(words) :] if key in content]]
     if len(names) < 2:
-        raise UserError(f"missing {('stream', 'strategy')[len(names)]}: {_USAGE}; clhyper list has the names")
+        missing = ("stream", "strategy")[len(names)]
+        raise UserError(f"missing {missing}: clhyper {verb} BENCHMARK STRATEGY; clhyper list has the names")
     return names[0], names[1]

@@ -6,9 +6,9 @@ from typing import Any
 from clhyper.cli.common import resolve_device, run_flags
 from clhyper.cli.executors import ELSEWHERE, PROCESSES, chosen_executor
 from clhyper.cli.flags import Flag, asks_for_help, option_flags, parse, split_positionals
-from clhyper.cli.run import file_content
+from clhyper.cli.run import file_content, one_of_each
 from clhyper.cli.sweep import check_results
-from clhyper.errors import UserError, require
+from clhyper.errors import require
 from clhyper.registry import Entry, find
 from clhyper.runs.config import checked_options, other_than_default, typed_options
 from clhyper.runs.sweep import parse_seeds
@@ -45,7 +45,8 @@ def main(arguments: list[str]) -> int:
         print(_HELP)
         return 0
     content = file_content(flags)
-    stream, learner = _entries(words, content)
+    names = one_of_each("tune", words, content, ": tune one after the other")
+    stream, learner = find("benchmark", names[0]), find("strategy", names[1])
     of_stream, of_learner = _from_file(content, stream, learner)
     stream_flags = [f for f in option_flags(stream, typed_options(stream, of_stream)) if f.name not in _OF_PROTOCOL]
     learner_flags = option_flags(learner, of_learner, unset=True)
@@ -146,18 +147,6 @@ def _place_flags() -> list[Flag]:
         Flag("results", Path, RESULTS, "folder that has one folder a search"),
         Flag("quiet", bool, False, "print nothing but errors"),
     ]
-
-
-def _entries(words: list[str], content: dict[str, Any]) -> tuple[Entry, Entry]:
-    if len(words) > 2:
-        raise UserError(
-            f"tune takes one stream and one strategy, and {words[2]!r} is too much: tune one after the other"
-        )
-    names = [*words, *[content[key] for key in ("benchmark", "strategy")[len(words) :] if key in content]]
-    if len(names) < 2:
-        missing = ("stream", "strategy")[len(names)]
-        raise UserError(f"missing {missing}: clhyper tune BENCHMARK STRATEGY; clhyper list has the names")
-    return find("benchmark", names[0]), find("strategy", names[1])
 
 
 def _from_file(content: dict[str, Any], stream: Entry, learner: Entry) -> tuple[dict[str, Any], dict[str, Any]]:
