@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from clhyper.threads import process
+
 SHRINKAGE = 1e-4
 """share of the covariance that a multiple of the identity with the same trace replaces (Hayes and Kanan 2020, whose
 multiple is 1)"""
@@ -49,7 +51,8 @@ class FeatureStatistics:
 
         It factors the covariance once, and knows what has been taken in so far.
         """
-        factor = torch.linalg.cholesky(self.covariance())
+        with process:  # the first call on a GPU loads a library, which fails in a second thread at the same time
+            factor = torch.linalg.cholesky(self.covariance())
 
         def whitened(part: Tensor) -> Tensor:
             return torch.linalg.solve_triangular(factor, part.double().T, upper=False).T

@@ -3,6 +3,8 @@
 import dataclasses
 import importlib
 import math
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -115,12 +117,31 @@ def test_statistics_are_of_images_as_they_are_however_those_are_augmented_and_re
         torch.testing.assert_close(other.tensors(), found[0].tensors())
 
 
+def test_runs_side_by_side_do_not_factor_at_the_same_time(monkeypatch):
+    statistics, at_work, most = FeatureStatistics(), [], []
+    generator = torch.Generator().manual_seed(0)
+    statistics.add(torch.randn(20, 3, generator=generator), torch.arange(20) % 2, torch.zeros(20, dtype=torch.long))
+    plain = torch.linalg.cholesky
+
+    def slowly(matrix):
+        at_work.append(matrix)
+        most.append(len(at_work))
+        time.sleep(0.05)
+        at_work.pop()
+        return plain(matrix)
+
+    monkeypatch.setattr(torch.linalg, "cholesky", slowly)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: statistics.nearest_task(), range(4)))
+    assert most == [1] * 4
+
+
 def by_hand(strategy, inference, stream):
     """The four accuracies from every task's own predictions, task by task and image by image."""
     model, numbers = strategy.model.eval(), {name: [] for name in (*BY_ENTROPY, *BY_FEATURES)}
     for experience in stream.test_stream:
         images = experience.images
-        x = images.preparation.normalise(images.x())
+        x = images.preparation.normalise(images.x().to(strategy.device))
         hits = dict.fromkeys(numbers, 0)
         with torch.no_grad():
             every = [model(x, task) for task in range(len(stream.test_stream))]
