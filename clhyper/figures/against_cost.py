@@ -27,7 +27,7 @@ from clhyper.figures.style import (
     styled,
     styles_of,
 )
-from clhyper.figures.summary import CONFIGURATION, sharing_of, with_depth_zero
+from clhyper.figures.summary import configuration_keys, sharing_of, with_depth_zero
 from clhyper.figures.units import COSTS, axis_scale, in_words
 from clhyper.runs.pareto import non_dominated
 
@@ -151,21 +151,16 @@ def _draw(
 
 def _labels(summary: pd.DataFrame, front: pd.DataFrame | None) -> list[str]:
     """What stands beside each point: its freeze depth, and how probably it is on the front."""
-    chances: dict[tuple[str, ...], float] = {}
+    chances: dict[tuple[Any, ...], float] = {}
     if front is not None:
-        chances = dict(zip(_keys(front), front["probability"], strict=True))
+        chances = dict(zip(configuration_keys(front), front["probability"], strict=True))
     labels = []
-    for key, depth in zip(_keys(summary), summary["freeze_depth"], strict=True):
+    for key, depth in zip(configuration_keys(summary), summary["freeze_depth"], strict=True):
         chance = chances.get(key, math.nan)
         parts = [f"k={depth}"] if pd.notna(depth) else []
         parts += [f"{100 * chance:.0f} %"] if chance >= 0.01 else []
         labels.append(", ".join(parts))
     return labels
-
-
-def _keys(rows: pd.DataFrame) -> list[tuple[str, ...]]:
-    texts = [["" if pd.isna(value) else str(value) for value in rows[name]] for name in CONFIGURATION]
-    return list(zip(*texts, strict=True))
 
 
 def _points(

@@ -12,8 +12,8 @@ from clhyper.figures.style import save
 from clhyper.figures.summary import Setting, family_order, settings, summarise
 from clhyper.figures.table import Column, identity_columns, markdown, narrowed, rich_table
 from clhyper.figures.units import COSTS, human_count, human_fraction, human_seconds, in_words
+from clhyper.runs.columns import CONFIGURATION
 from clhyper.runs.files import write
-from clhyper.runs.pareto import IDENTITY
 
 __all__ = ["show_front", "write_front"]
 
@@ -75,7 +75,7 @@ def _columns(setting: Setting, metric: str, cost: str) -> tuple[list[Column], li
         doubt=-setting.rows["probability"].fillna(-1), place=setting.rows["family"].map(rank)
     ).sort_values(["doubt", "on_front", "cost", "place"], ascending=[True, False, True, True], kind="stable")
     rows = setting.rows.loc[order.index]
-    columns, shared = identity_columns(rows[[*IDENTITY]])
+    columns, shared = identity_columns(rows[[*CONFIGURATION]])
     half = rows["metric_high"] - rows["metric"]
     amount: Callable[[float], str] = lambda value: human_count(value, COSTS[cost].unit)  # noqa: E731
     amount = human_seconds if cost.endswith("_seconds") else amount

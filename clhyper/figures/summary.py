@@ -12,9 +12,9 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from clhyper.figures.units import COSTS
-from clhyper.runs.results import CHOICES, INFERRED, REPETITION, SETTING, without_option
+from clhyper.runs.columns import CHOICES, CONFIGURATION, INFERRED, REPETITION, SETTING
+from clhyper.runs.results import without_option
 
-CONFIGURATION = (*SETTING, "family", "strategy", "freeze_depth", *CHOICES)
 FRACTIONS = ("acc", "forgetting", "learning_accuracy", "bwt", "fwt", *INFERRED)
 MEASURES = (*FRACTIONS, *COSTS)
 
@@ -101,6 +101,12 @@ def with_depth_zero(runs: pd.DataFrame, but: Sequence[str] = ()) -> pd.DataFrame
 def _only_value(values: pd.Series) -> Any:
     known = values.dropna().unique()
     return known[0] if len(known) == 1 else None
+
+
+def configuration_keys(rows: pd.DataFrame) -> list[tuple[Any, ...]]:
+    """Each row's values of `CONFIGURATION`, with None for what it doesn't have."""
+    cells = rows[[*CONFIGURATION]].astype(object)
+    return list(cells.where(cells.notna(), None).itertuples(index=False, name=None))
 
 
 def summarise(runs: pd.DataFrame) -> pd.DataFrame:

@@ -40,6 +40,8 @@ SETTING = ("benchmark", "backbone", "experiences", "evaluated_on", "stream")
 """What must be equal before two accuracies may be compared."""
 CHOICES = ("variant", "norm", "front_norm", "front", "epochs", "device", "engine")
 """What may differ between two runs of one strategy and freeze depth; never averaged over."""
+CONFIGURATION = (*SETTING, "family", "strategy", "freeze_depth", *CHOICES)
+"""What repetitions of one configuration share."""
 REPETITION = ("seed", "order")
 """What repetitions of one configuration differ in."""
 TRAINING = (*(field.name for field in dataclasses.fields(TrainingOptions)), "augmentation")

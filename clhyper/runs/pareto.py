@@ -3,15 +3,13 @@
 from typing import TYPE_CHECKING, Any
 
 from clhyper.errors import UserError, require, unknown
-from clhyper.runs.columns import CHOICES, COSTS, METRICS, REPETITION, SETTING
+from clhyper.runs.columns import CONFIGURATION, COSTS, METRICS, REPETITION, SETTING
 from clhyper.runs.comparable import caveats_of, is_measured, kinds
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-IDENTITY = (*SETTING, "family", "strategy", "freeze_depth", *CHOICES)
-"""Columns of `pareto` that say which configuration a row is: those of the table."""
 RESAMPLES = 4000
 LESS_IS_BETTER = ("forgetting",)
 _DIGITS = 12
@@ -29,7 +27,7 @@ def pareto(
 ) -> "pd.DataFrame":
     """One row a configuration of `load`'s complete runs that has both numbers; a front for each setting.
 
-    Columns: those of `IDENTITY`; `seeds`, the repetitions (of seed and class order) that have both; `metric`, a
+    Columns: those of `CONFIGURATION`; `seeds`, the repetitions (of seed and class order) that have both; `metric`, a
     fraction, and `cost`, in its unit: means over repetitions, with their 95 % Student t intervals `metric_low`,
     `metric_high`, `cost_low` and `cost_high` (NaN of one repetition); `on_front`: no other configuration of the setting
     has a better mean measure for at most the same mean cost, or as good a one for less; `probability` of that, over
@@ -104,11 +102,11 @@ def _front(rows: "pd.DataFrame", metric: str, cost: str, resamples: int, seed: i
     """The rows of one setting."""
     import numpy as np
 
-    rows = rows.assign(configuration=rows.groupby(list(IDENTITY), dropna=False, sort=True).ngroup())
+    rows = rows.assign(configuration=rows.groupby(list(CONFIGURATION), dropna=False, sort=True).ngroup())
     first = rows.drop_duplicates("configuration").sort_values("configuration")
     by_pair = rows.groupby([*REPETITION, "configuration"])[list({metric, cost, "forgetting"})].mean().unstack()
     values, costs = by_pair[metric].to_numpy(), by_pair[cost].to_numpy()  # (pairs, configurations)
-    found = first[list(IDENTITY)].reset_index(drop=True)
+    found = first[list(CONFIGURATION)].reset_index(drop=True)
     found["seeds"] = (~np.isnan(values)).sum(axis=0)
     for name, numbers in (("metric", values), ("cost", costs)):
         middle, half = _mean_and_interval(numbers)
