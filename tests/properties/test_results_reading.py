@@ -100,7 +100,7 @@ def assert_same(one: pd.DataFrame, other: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(*plain)
 
 
-@settings(ALIKE, max_examples=25)
+@settings(ALIKE, max_examples=12)
 @given(name=some.sampled_from(FILES), content=CONTENTS)
 def test_any_content_of_any_file_of_a_run_leaves_the_other_runs_as_they_are(
     name, content, intact, others, tmp_path_factory

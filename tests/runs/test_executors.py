@@ -55,7 +55,7 @@ def test_an_iterator_is_drawn_from_only_when_there_is_room_and_after_what_ended_
     assert_same_numbers(tmp_path, named(uninterrupted, STRATEGIES))
 
 
-@pytest.mark.parametrize("lanes", [1, 2])
+@pytest.mark.parametrize("lanes", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_run_is_stopped_where_it_is_when_its_report_says_so_and_goes_on_later(
     lanes, archive, uninterrupted, tmp_path
 ):
@@ -110,7 +110,7 @@ def test_an_iterator_is_left_alone_while_the_device_of_its_last_run_is_full(arch
     assert waiting.take(lambda device: device == "cpu") is drawn[1]
 
 
-@pytest.mark.parametrize("lanes", [1, 2])
+@pytest.mark.parametrize("lanes", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_runs_are_spread_over_several_devices_with_the_numbers_of_one(lanes, archive, uninterrupted, tmp_path):
     devices = ("cpu", "cpu:0")  # one device by two names
     outcomes = LocalExecutor(1, lanes, devices).execute(small_plan(archive, STRATEGIES), tmp_path, Watch())

@@ -30,7 +30,9 @@ from clhyper.runs.run import run
 # Losses
 
 
-@pytest.mark.parametrize("strategy", ["naive", "latent-replay", "partial-hypernetwork"])
+@pytest.mark.parametrize(
+    "strategy", ["naive", pytest.param("latent-replay", marks=pytest.mark.slow), "partial-hypernetwork"]
+)
 def test_a_run_that_diverges_is_stopped_and_says_where_and_the_rest_goes_on(strategy, archive, tmp_path):
     words = small_words(archive, tmp_path / "r", [strategy], learning_rate=1e30)
     code, output = run_to_end(words, tmp_path / "log")
@@ -163,7 +165,9 @@ def _run_and_interrupt_itself(words: list[str], number: int, log: Path) -> None:
     os._exit(main(words))
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, -signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_ctrl_c_waits_until_an_experience_is_written(number, code, archive, uninterrupted, tmp_path):
     words = ["run", *small_words(archive, tmp_path / "r", ["naive"])[1:]]
     found, output = in_a_process(_run_and_interrupt_itself, words, number, tmp_path / "log")

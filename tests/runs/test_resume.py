@@ -39,6 +39,7 @@ CLHYPER = Path(sys.executable).with_name("clhyper")
 STOPPED = "clhyper: stopped; the same command goes on from the last finished experiences"
 
 
+@pytest.mark.slow
 def test_a_sweep_killed_at_several_moments_repeats_nothing_and_ends_with_the_same_numbers(
     archive, uninterrupted, tmp_path
 ):

@@ -121,6 +121,7 @@ def test_auto_keeps_one_run_where_two_are_not_faster(archive, tmp_path, monkeypa
 # Processes that end
 
 
+@pytest.mark.slow
 def test_a_killed_process_costs_at_most_the_experiences_under_way(archive, uninterrupted, tmp_path):
     strategies = ["partial-hypernetwork", "naive", "ewc", "latent-replay"]
     results = tmp_path / "r"

@@ -18,7 +18,7 @@ from clhyper.runs import load
 from clhyper.runs.run import run
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_sweep_gives_the_numbers_of_its_runs_in_one_process(jobs, archive, uninterrupted, tmp_path):
     strategies = ["latent-replay", "joint", "partial-hypernetwork"]
     code, output = run_to_end(small_words(archive, tmp_path / "r", strategies, jobs=jobs), tmp_path / "log")

@@ -47,7 +47,7 @@ def test_runs_side_by_side_are_timed_together(capsys):
 
 @pytest.mark.slow
 def test_a_sweep_is_timed_under_each_executor(capsys):
-    small = {"runs": 1, "experiences": 2, "epochs": 1, "backbone": "small-convnet", "threads": 1}
+    small = {"runs": 1, "experiences": 2, "epochs": 1, "threads": 1}  # of the backbone that stands there
     devices.main(devices.Options(device="cpu", devices=(1,), **small))
     found = rows(capsys)
     assert [row[:2] for row in found] == [["local", "1"], ["ray", "1"]]

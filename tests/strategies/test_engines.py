@@ -128,7 +128,15 @@ def test_experiences_that_do_the_same_have_one_program_and_can_be_moved(learner)
     assert len({fingerprint for fingerprint, _ in found[2:]}) == 1
 
 
-@pytest.mark.parametrize("learner", ["naive", "latent replay", "partial hypernetwork", "distilled hypernetwork"])
+@pytest.mark.parametrize(
+    "learner",
+    [
+        pytest.param("naive", marks=pytest.mark.slow),
+        "latent replay",
+        "partial hypernetwork",
+        pytest.param("distilled hypernetwork", marks=pytest.mark.slow),
+    ],
+)
 def test_training_after_a_dry_step_is_training_without_one(learner):
     work = []
     watched = learned(learner, plugins=[AtFirstSteps(lambda dry: work.append(dry.macs))])
@@ -352,7 +360,9 @@ def test_tensors_that_move_to_a_program_keep_their_numbers_and_shared_ones_stay(
     assert all(torch.equal(tensor, value) for tensor, value in zip(one.outside, values[0], strict=True))
 
 
-@pytest.mark.parametrize("hook", ["before_training_epoch", "after_training_epoch"])
+@pytest.mark.parametrize(
+    "hook", ["before_training_epoch", pytest.param("after_training_epoch", marks=pytest.mark.slow)]
+)
 def test_a_learning_rate_that_a_plugin_sets_between_epochs_reaches_a_compiled_step(hook, monkeypatch):
     monkeypatch.setattr(compiled, "_lowered", lambda module, tensors: module)
     monkeypatch.setattr(compiled, "_COMPILED", {})
