@@ -146,6 +146,15 @@ def test_an_archive_reads_as_the_runs_do(written):
     assert kept["buffer_size"].dropna().unique().tolist() == [100, 0]
 
 
+@pytest.mark.parametrize(
+    ("learned", "said"), [(0, "no experience finished yet"), (1, "after 1 experience"), (83, "after 83 experiences")]
+)
+def test_a_page_says_how_far_an_interrupted_run_came(learned, said, tmp_path):
+    config = write_run(tmp_path / "runs", "naive", finished=False)
+    (tmp_path / "runs" / config.name / "matrix.json").write_text(json.dumps([[0.5] * 100] * learned))
+    assert f"{config.name}, interrupted ({said})\n" in page_of([config], {"kind": "table"}, tmp_path)
+
+
 def test_an_archive_has_names_in_place_of_the_users_paths(tmp_path):
     stream = {"sources": ["digits", "fashion=/home/me/digits"]}
     config = write_run(tmp_path / "runs", "naive", benchmark="mixed", stream=stream, finished=False)
