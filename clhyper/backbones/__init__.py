@@ -9,14 +9,20 @@ from clhyper.registry import exported, find
 
 if TYPE_CHECKING:
     from clhyper.backbones.mlp import MLP
+    from clhyper.backbones.mnist_convnet import MNISTConvNet
     from clhyper.backbones.slim_resnet18 import SlimResNet18
     from clhyper.backbones.small_convnet import SmallConvNet
+    from clhyper.backbones.wrn_40_1 import WRN40x1
+    from clhyper.backbones.wrn_40_2 import WRN40x2
 
 __all__ = [
     "MLP",
     "Backbone",
+    "MNISTConvNet",
     "SlimResNet18",
     "SmallConvNet",
+    "WRN40x1",
+    "WRN40x2",
     "build_backbone",
     "make_norm",
     "set_norm",

@@ -1,6 +1,7 @@
 """A backbone: ordered, named stages and a classifier; and the one function that splits it at a depth."""
 
 from collections import OrderedDict
+from typing import ClassVar
 
 from torch import nn
 
@@ -15,6 +16,8 @@ class Backbone(nn.Sequential):
     """
 
     classifier: nn.Linear
+    ordinary_kernels: ClassVar[tuple[str, ...]] = ()
+    """ends of the names of kernels that a static hypernetwork doesn't generate, as in its paper, beside the first"""
 
     def __init__(self, stages: "OrderedDict[str, nn.Module]", feature_size: int, classes: int) -> None:
         super().__init__(OrderedDict([*stages.items(), ("classifier", nn.Linear(feature_size, classes))]))

@@ -35,6 +35,14 @@ def test_folding_changes_rounding_alone_and_leaves_no_norm(name, depth):
     assert not any(isinstance(module, nn.BatchNorm2d) for module in fast.modules())
 
 
+def test_folding_a_pre_activation_network_leaves_the_norms_that_come_before_convolutions():
+    front, x = trained_front("wrn-40-1", 3), torch.randn(4, *SHAPE)
+    fast, expected = folded(front), front.double()(x.double())
+    torch.testing.assert_close(fast(x).double(), expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+    kept = [name for name, module in fast.named_modules() if isinstance(module, nn.BatchNorm2d)]
+    assert kept == [f"conv{group}.{block}.norm1" for group in (2, 3) for block in range(6)]
+
+
 @pytest.mark.parametrize("norm", ["group", "instance"])
 def test_norms_that_depend_on_the_image_stay(norm):
     front, x = trained_front("slim-resnet18", 2, norm), torch.randn(8, *SHAPE)

@@ -8,8 +8,16 @@ from clhyper.backbones import build_backbone, split
 from clhyper.errors import UserError
 from clhyper.registry import entries
 
-SHAPES = {"slim-resnet18": (3, 32, 32), "small-convnet": (1, 8, 8), "mlp": (1, 8, 8)}
-DEPTHS = {"slim-resnet18": 4, "small-convnet": 3, "mlp": 2}
+SHAPES = {
+    "slim-resnet18": (3, 32, 32),
+    "small-convnet": (1, 8, 8),
+    "mlp": (1, 8, 8),
+    "mnist-convnet": (1, 8, 8),
+    "wrn-40-1": (3, 8, 8),
+    "wrn-40-2": (3, 8, 8),
+}
+DEPTHS = {"slim-resnet18": 4, "small-convnet": 3, "mlp": 2, "mnist-convnet": 2, "wrn-40-1": 4, "wrn-40-2": 4}
+SMALLEST = {"slim-resnet18": 16, "small-convnet": 4, "mlp": 1, "mnist-convnet": 4, "wrn-40-1": 5, "wrn-40-2": 5}
 EVERY_DEPTH = [(name, depth) for name, deepest in DEPTHS.items() for depth in range(deepest + 1)]
 
 
@@ -102,7 +110,7 @@ def test_images_too_small_for_a_backbone_are_refused_with_the_size_it_needs():
 def test_the_smallest_image_a_backbone_admits_passes_through_it_with_every_norm(name):
     from clhyper.backbones import set_norm
 
-    smallest = {"slim-resnet18": 16, "small-convnet": 4, "mlp": 1}[name]
+    smallest = SMALLEST[name]
     with pytest.raises(UserError, match="too small"):
         build_backbone(name, (1, smallest - 1, smallest), 10)
     for kind in ("batch", "group", "instance"):
