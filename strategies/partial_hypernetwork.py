@@ -29,7 +29,49 @@ __all__ = ["PartialHypernetwork"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class HypernetworkOptions(TrainingOptions):
+class RegulariserOptions(TrainingOptions):
+    """What keeps earlier tasks' networks where they are, whatever generates them."""
+
+    beta: float | None = None
+    """weight of the drift, averaged over earlier tasks"""
+    lookahead: bool | None = None
+    """take the drift where the step on the new task alone would lead, in place of where the weights are"""
+    drift_tasks: int | None = None
+    """number of earlier tasks, drawn each step, that the drift is averaged over; without it, all of them"""
+    drift_scale: Literal["absolute", "relative"] = "absolute"
+    """relative: divide each generated tensor's part of the drift by the tensor's sum of squares as the experience
+    began, averaged over earlier tasks, so that layers count by how far they moved beside their size; what is in a table
+    is one part"""
+    distillation: float = 0.0
+    """weight of a second regulariser: how far (Kullback-Leibler, at the temperature that is LwF's default) earlier
+    tasks' networks answer the present images from what they answered as the experience began"""
+    distillation_tasks: int = 1
+    """number of earlier tasks, drawn each step, that the distillation is averaged over; all, if there are no more"""
+    embedding_rate: float | None = None
+    """learning rate of a task's own parameters, its embedding and its row of tables, in units of --learning-rate"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.beta is None or 0 <= self.beta < math.inf, f"beta {self.beta}: at least 0, and finite")
+        require(
+            bool(self.beta) or self.drift_scale == "absolute",
+            f"drift_scale {self.drift_scale}: there is no drift to scale with beta 0; leave it out or give beta",
+        )
+        require(self.drift_tasks is None or self.drift_tasks >= 1, f"drift_tasks {self.drift_tasks}: at least 1")
+        weight = self.distillation
+        require(0 <= weight < math.inf, f"distillation {weight}: at least 0, and finite")
+        require(self.distillation_tasks >= 1, f"distillation_tasks {self.distillation_tasks}: at least 1")
+        require(
+            weight > 0 or self.distillation_tasks == 1,
+            f"distillation_tasks {self.distillation_tasks}: nothing is distilled with distillation 0; leave it out or"
+            " give distillation",
+        )
+        rate = self.embedding_rate
+        require(rate is None or 0 < rate < math.inf, f"embedding_rate {rate}: more than 0, and finite")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HypernetworkOptions(RegulariserOptions):
     """Hyperparameters of a hypernetwork at any depth.
 
     An option that is `only_with` some generators can't be set with another.
@@ -43,17 +85,6 @@ class HypernetworkOptions(TrainingOptions):
     lookahead: bool | None = None
     """take the drift where the step on the new task alone would lead, in place of where the weights are; without it,
     factored and low-rank generators don't, and the others do, as published"""
-    drift_tasks: int | None = None
-    """number of earlier tasks, drawn each step, that the drift is averaged over; without it, all of them"""
-    drift_scale: Literal["absolute", "relative"] = "absolute"
-    """relative: divide each generated tensor's part of the drift by the tensor's sum of squares as the experience
-    began, averaged over earlier tasks, so that layers count by how far they moved beside their size; what is in a table
-    is one part"""
-    distillation: float = 0.0
-    """weight of a second regulariser: how far (Kullback-Leibler, at the temperature that is LwF's default) earlier
-    tasks' networks answer the present images from what they answered as the experience began"""
-    distillation_tasks: int = 1
-    """number of earlier tasks, drawn each step, that the distillation is averaged over; all, if there are no more"""
     copy_embedding: bool | None = None
     """start a new task's embedding as a copy of the one before; without it, additive and chunked generators do, as
     published, and the others start anew"""
@@ -96,28 +127,12 @@ class HypernetworkOptions(TrainingOptions):
         }.get(options.get("generator", cls.generator), published)
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         for name, value in self.defaults_with({"generator": self.generator}).items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
-        require(self.beta is None or 0 <= self.beta < math.inf, f"beta {self.beta}: at least 0, and finite")
-        require(
-            bool(self.beta) or self.drift_scale == "absolute",
-            f"drift_scale {self.drift_scale}: there is no drift to scale with beta 0; leave it out or give beta",
-        )
-        require(self.drift_tasks is None or self.drift_tasks >= 1, f"drift_tasks {self.drift_tasks}: at least 1")
-        weight = self.distillation
-        require(0 <= weight < math.inf, f"distillation {weight}: at least 0, and finite")
-        require(self.distillation_tasks >= 1, f"distillation_tasks {self.distillation_tasks}: at least 1")
-        require(
-            weight > 0 or self.distillation_tasks == 1,
-            f"distillation_tasks {self.distillation_tasks}: nothing is distilled with distillation 0; leave it out or"
-            " give distillation",
-        )
+        super().__post_init__()
         require(0 < self.fresh <= 1, f"fresh {self.fresh}: a share of more than 0 and at most 1")
         require(self.base_rank is None or self.base_rank >= 1, f"base_rank {self.base_rank}: at least 1")
-        rate = self.embedding_rate
-        require(rate is None or 0 < rate < math.inf, f"embedding_rate {rate}: more than 0, and finite")
         for name in ("embedding", "rank", "channel_embedding", "chunk_size", "chunk_embedding"):
             require(getattr(self, name) >= 1, f"{name} {getattr(self, name)}: at least 1")
         require(min(self.hidden) >= 1, f"hidden {self.hidden}: two sizes of at least 1")
@@ -182,8 +197,12 @@ class PartialHypernetwork(Strategy):
     def make_model(self, backbone: Backbone) -> GeneratedModel:
         self.snapshot = None
         front, back = split(backbone, self.freeze_depth)
-        hypernetwork = GENERATORS[self.options.generator](back, **self.options.generator_options())
-        return GeneratedModel(front, back, hypernetwork, self.options.copy_embedding)
+        return GeneratedModel(front, back, self.make_hypernetwork(back, backbone), self.options.copy_embedding)
+
+    def make_hypernetwork(self, back: nn.Module, backbone: Backbone) -> Hypernetwork:
+        """What generates the back of this backbone."""
+        del backbone
+        return GENERATORS[self.options.generator](back, **self.options.generator_options())
 
     def prepare_experience(self) -> None:
         """Remembers what is generated for earlier tasks; their own parameters stay out of the optimizer."""

@@ -50,6 +50,11 @@ class Hypernetwork(nn.Module):
     def add_task(self, copy_of: int | None = None) -> int:
         """Adds a task, its embedding new or a copy of another task's, and returns its number."""
 
+    @property
+    def generated_parameters(self) -> int:
+        """Numbers of one task's back, but for those that aren't the task's."""
+        return sum(shape.numel() for shape in self.shapes.values())
+
     def own(self, task: int) -> list[nn.Parameter]:
         """What a task has of its own, its embedding and its row of a table if there is one, of one shape for all."""
         return [self.embeddings[task]]

@@ -131,7 +131,7 @@ class GeneratedModel(SplitModel):
 
     @property
     def generated_parameters(self) -> int:
-        return sum(shape.numel() for shape in self.hypernetwork.shapes.values())
+        return self.hypernetwork.generated_parameters
 
     def generate(self, task: int) -> Weights:
         with torch.no_grad():

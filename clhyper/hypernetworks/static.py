@@ -8,7 +8,7 @@ input i is
 with W and B shared by all tiles of all layers and tasks whose kernels have the same window (3x3, 1x1).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,19 +71,26 @@ class StaticHypernetwork(TabledHypernetwork):
     Args:
         back: See `Hypernetwork`.
         embedding: E, the size of a tile's embedding.
+        ordinary: Names of tensors that all tasks share and nothing generates, as the first convolution in the paper;
+            those that the back has not are left out.
+
+    Attributes:
+        ordinary: These tensors, which start as the back's own.
     """
 
-    def __init__(self, back: nn.Module, embedding: int = 64) -> None:
-        super().__init__(back)
+    def __init__(self, back: nn.Module, embedding: int = 64, *, ordinary: Collection[str] = ()) -> None:
+        super().__init__(back, apart=ordinary)
         self.embedding_size = embedding
-        ordinary = {name: parameter.detach() for name, parameter in back.named_parameters()}
+        present = {name: parameter.detach() for name, parameter in back.named_parameters()}
+        self.ordinary_names = [name for name in self.shapes if name in ordinary]
+        self.ordinary = nn.ParameterList(present[name].clone() for name in self.ordinary_names)
         self._tiles = {name: (-(-shape[0] // SIDE), -(-shape[1] // SIDE)) for name, shape in self.kernels.items()}
         self._counts = [down * along for down, along in self._tiles.values()]
         self._windows = {name: str(shape[2:].numel()) for name, shape in self.kernels.items()}
         windows = dict.fromkeys(self._windows.values())
         self.generators = nn.ModuleDict({w: TileGenerator(int(w), embedding) for w in windows})
         deviations = torch.tensor(
-            [float(ordinary[name].std()) for name in self.kernels], dtype=torch.get_default_dtype()
+            [float(present[name].std()) for name in self.kernels], dtype=torch.get_default_dtype()
         )
         self.deviations: Tensor
         self.register_buffer("deviations", deviations)
@@ -93,6 +100,15 @@ class StaticHypernetwork(TabledHypernetwork):
         owners = torch.tensor(of_tile, dtype=torch.long)[:, None] == torch.arange(len(self._all_kinds))
         self._owners: Tensor
         self.register_buffer("_owners", owners.to(deviations), persistent=False)
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of one task, each of which has an embedding."""
+        return sum(self._counts)
+
+    @property
+    def generated_parameters(self) -> int:
+        return super().generated_parameters - sum(tensor.numel() for tensor in self.ordinary)
 
     def _kinds(self, name: str) -> list[tuple[str, int, int]]:
         """Window, outputs and inputs of each of a kernel's tiles."""
@@ -108,7 +124,7 @@ class StaticHypernetwork(TabledHypernetwork):
 
     def add_task(self, copy_of: int | None = None) -> int:
         like = self.deviations
-        tiles = torch.randn(sum(self._counts), self.embedding_size)
+        tiles = torch.randn(self.tiles, self.embedding_size)
         e = tiles if copy_of is None else self.embeddings[copy_of].detach().clone()
         self.embeddings.append(nn.Parameter(e.to(like)))
         self.add_row(like)
@@ -125,7 +141,7 @@ class StaticHypernetwork(TabledHypernetwork):
             kernel = tiles.view(down, along, SIDE, SIDE, -1).permute(0, 3, 1, 2, 4)
             kernel = kernel.reshape(down * SIDE, along * SIDE, -1)[: shape[0], : shape[1]]
             weights[name] = kernel.reshape(shape)
-        return weights | self.in_row(row)
+        return weights | self.in_row(row) | dict(zip(self.ordinary_names, self.ordinary, strict=True))
 
     @torch.no_grad()
     def snapshot(self, tasks: Tensor, relative: bool = False) -> StaticSnapshot:

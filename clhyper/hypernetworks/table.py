@@ -1,6 +1,6 @@
 """Generators with a table: what isn't generated of a task's network is the task's own row."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -17,16 +17,18 @@ class TabledHypernetwork(Hypernetwork):
     Args:
         back: See `Hypernetwork`. The tensor named `classifier.weight`, if there is one, is the classifier.
         classifier: Whether the classifier is in the table.
+        apart: Names of tensors that are neither generated nor in the table.
 
     Attributes:
         kernels: Shapes of what is generated, by name, but for the classifier.
         table: A row a task.
     """
 
-    def __init__(self, back: nn.Module, classifier: bool = True) -> None:
+    def __init__(self, back: nn.Module, classifier: bool = True, apart: Collection[str] = ()) -> None:
         super().__init__(back)
-        self.kernels = {name: shape for name, shape in self.shapes.items() if len(shape) > 1 and name != CLASSIFIER}
-        in_row = [name for name in self.shapes if name not in self.kernels and (classifier or name != CLASSIFIER)]
+        known = {name: shape for name, shape in self.shapes.items() if name not in apart}
+        self.kernels = {name: shape for name, shape in known.items() if len(shape) > 1 and name != CLASSIFIER}
+        in_row = [name for name in known if name not in self.kernels and (classifier or name != CLASSIFIER)]
         self.row_names = sorted(in_row, key=_classifier_first)
         self._row_sizes = [self.shapes[name].numel() for name in self.row_names]
         if classifier:

@@ -89,6 +89,24 @@ def test_the_drift_is_its_definition_in_value_and_gradient(chosen, frozen, backb
         torch.testing.assert_close(ours, defined, rtol=1e-6, atol=1e-9)
 
 
+def test_what_is_ordinary_is_in_every_tasks_weights_as_one_tensor_and_neither_generated_nor_in_the_table():
+    torch.manual_seed(0)
+    back = SlimResNet18(classes=4)
+    ordinary = {"layer1.0.weight", "layer2.0.shortcut.0.weight", "of another stage"}
+    hypernetwork = StaticHypernetwork(back, 5, ordinary=ordinary)
+    hypernetwork.add_task()
+    hypernetwork.add_task()
+    held = {"layer1.0.weight": back.layer1[0].weight, "layer2.0.shortcut.0.weight": back.layer2[0].shortcut[0].weight}
+    assert not held.keys() & {*hypernetwork.kernels, *hypernetwork.row_names}
+    for name, start in held.items():
+        first, second = (hypernetwork.generate(task)[name] for task in (0, 1))
+        assert first is second
+        assert first is not start
+        assert torch.equal(first, start)
+    assert {n: w.shape for n, w in hypernetwork.generate(1).items()} == {n: p.shape for n, p in back.named_parameters()}
+    assert hypernetwork.generated_parameters == numbers_in(back) - sum(kernel.numel() for kernel in held.values())
+
+
 def test_a_task_adds_its_tiles_and_its_row_and_can_start_as_a_copy():
     hypernetwork, back = a_hypernetwork(SlimResNet18, tasks=1, depth=2, embedding=64)
     size = numbers_in(hypernetwork)

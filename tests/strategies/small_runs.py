@@ -26,6 +26,7 @@ LEARNERS = {
     "partial hypernetwork": ("PartialHypernetwork", {"freeze_depth": 1, "generator": "additive"}),
     "chunked hypernetwork": ("PartialHypernetwork", {"freeze_depth": 1, "generator": "chunked"}),
     "static hypernetwork": ("PartialHypernetwork", {"freeze_depth": 1, "generator": "static", "embedding": 8}),
+    "tile hypernetwork": ("StaticHypernetwork", {"embedding": 8}),
     "factored hypernetwork": ("PartialHypernetwork", {"freeze_depth": 1, "generator": "factored", "rank": 8}),
     "distilled hypernetwork": (
         "PartialHypernetwork",
