@@ -11,6 +11,7 @@ from torch import nn
 from clhyper.backbones import Backbone
 from clhyper.errors import require
 from clhyper.hypernetworks import static
+from clhyper.hypernetworks.base import CLASSIFIER
 from clhyper.options import DepthOptions
 from strategies.partial_hypernetwork import PartialHypernetwork, RegulariserOptions
 
@@ -73,6 +74,6 @@ class StaticHypernetwork(PartialHypernetwork):
 
 def _ordinary(backbone: Backbone) -> set[str]:
     """Names of the weights that stay ordinary, and of their biases: the first, and those that the backbone names."""
-    weights = [name for name, parameter in backbone.named_parameters() if parameter.ndim > 1]
-    chosen = [weights[0], *(name for name in weights if name.endswith(backbone.ordinary_kernels))]
+    layers = [name for name, parameter in backbone.named_parameters() if parameter.ndim > 1 and name != CLASSIFIER]
+    chosen = [*layers[:1], *(name for name in layers if name.endswith(backbone.ordinary_kernels))]
     return {f"{name.removesuffix('weight')}{kind}" for name in chosen for kind in ("weight", "bias")}

@@ -1,11 +1,13 @@
 """Static hypernetworks: the paper's counts, what later tasks leave as it was, and what moves."""
 
+from collections import OrderedDict
+
 import pytest
 import torch
 from small_runs import digits, images, learn, make, same, tensors
 
 from benchmarks import SplitDigits
-from clhyper.backbones import MLP, MNISTConvNet, SlimResNet18, SmallConvNet, WRN40x1, WRN40x2
+from clhyper.backbones import MLP, Backbone, MNISTConvNet, SlimResNet18, SmallConvNet, WRN40x1, WRN40x2
 from clhyper.errors import UserError
 from clhyper.evaluation import AccuracyMatrix, CostMeter
 from strategies import PartialHypernetwork, StaticHypernetwork
@@ -85,6 +87,16 @@ def test_a_network_of_linear_layers_is_generated_behind_its_first():
     hypernetwork = a_model(MLP, embedding=3).hypernetwork
     assert hypernetwork.ordinary_names == ["hidden1.1.weight", "hidden1.1.bias"]
     assert list(hypernetwork.kernels) == ["hidden2.0.weight"]
+
+
+def test_a_network_without_layers_before_its_classifier_trains_a_classifier_for_each_task():
+    stages = OrderedDict(flat=torch.nn.Flatten())
+    strategy = learn(StaticHypernetwork(Backbone(stages, 64, 10), epochs=1), 0, 1)
+    own = strategy.model.hypernetwork
+    assert (own.ordinary_names, list(own.kernels)) == ([], [])
+    assert not torch.equal(
+        strategy.model.generate(0)["classifier.weight"], strategy.model.generate(1)["classifier.weight"]
+    )
 
 
 @pytest.mark.parametrize("backbone", [WRN40x1, SmallConvNet, MNISTConvNet])
