@@ -101,6 +101,8 @@ class HypernetworkOptions(RegulariserOptions):
     it, any kernels"""
     fresh: float = field(default=0.25, metadata=only_with(generator=("factored",)))
     """factored generator: share of the factors, the least used, that a new task starts with"""
+    reserve: bool = field(default=False, metadata=only_with(generator=("factored",)))
+    """factored generator: leave factors that no task has used yet to the new tasks that will start with them"""
     embedding_rate: float | None = None
     """learning rate of a task's own parameters, its embedding and its row of tables, in units of --learning-rate;
     without it, 5 for the factored generator, 1 for the others"""
@@ -218,6 +220,8 @@ class PartialHypernetwork(Strategy):
             self.earlier_networks = EarlierNetworks(self.model, earlier)
         self.earlier_tasks = len(earlier)
         self.drift_tasks = min(self.options.drift_tasks or len(earlier), len(earlier))
+        self.present_embeddings = [hypernetwork.embeddings[self.model.number_of(task)] for task in present]
+        self.idle = hypernetwork.idle()
         like = next(hypernetwork.parameters())
         self.drift_weight = like.new_tensor(self.options.beta / max(self.drift_tasks, 1))
         self.draws = {name: self.generator(name) for name in ("drift", "distillation")}
@@ -266,6 +270,10 @@ class PartialHypernetwork(Strategy):
     def backward(self) -> None:
         """Gradient of the cross-entropy, and the distillation, at psi plus that of the drift at psi'."""
         super().backward()
+        if self.idle is not None:
+            for embedding in self.present_embeddings:
+                if embedding.grad is not None:
+                    embedding.grad.masked_fill_(self.idle, 0.0)
         if self.snapshot is None:
             return
         generator = _Drift(self.model.hypernetwork)

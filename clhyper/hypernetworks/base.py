@@ -50,6 +50,10 @@ class Hypernetwork(nn.Module):
     def add_task(self, copy_of: int | None = None) -> int:
         """Adds a task, its embedding new or a copy of another task's, and returns its number."""
 
+    def idle(self) -> Tensor | None:
+        """Which numbers of any task's embedding stay 0 in the next experience, (embedding size,) bool; None: no one."""
+        return None
+
     @property
     def generated_parameters(self) -> int:
         """Numbers of one task's back, but for those that aren't the task's."""

@@ -54,14 +54,23 @@ class FactoredHypernetwork(TabledHypernetwork):
         rank: R. What a step of the drift costs grows with its square.
         base_rank: Rank of the base; without it, the base is any kernel.
         fresh: Share of the factors that a new task starts with, more than 0 and at most 1.
+        reserve: Factors that no task has used yet stay idle until a new task starts with them, in place of being taken
+            up, and so held by the drift, by whichever task comes first.
     """
 
-    def __init__(self, back: nn.Module, rank: int = 56, base_rank: int | None = None, fresh: float = 0.25) -> None:
+    def __init__(
+        self,
+        back: nn.Module,
+        rank: int = 56,
+        base_rank: int | None = None,
+        fresh: float = 0.25,
+        reserve: bool = False,
+    ) -> None:
         super().__init__(back)
         ordinary = {name: parameter.detach() for name, parameter in back.named_parameters()}
         self.rank, self.base_rank, self.layers = rank, base_rank, KernelLayers(self.kernels)
         self.kernels = {name: self.kernels[name] for name in self.layers.names}
-        self.fresh = max(1, round(fresh * rank))
+        self.fresh, self.reserve = max(1, round(fresh * rank)), reserve
         deviations = torch.stack([torch.zeros(()), *(ordinary[name].std() for name in self.layers.names)])[1:]
         if base_rank is None:
             channels_last = [ordinary[name].movedim(1, -1).flatten() for name in self.layers.names]
@@ -97,8 +106,16 @@ class FactoredHypernetwork(TabledHypernetwork):
         return self.tasks - 1
 
     @torch.no_grad()
+    def idle(self) -> Tensor | None:
+        return self._used() == 0 if self.reserve else None
+
+    def _used(self) -> Tensor:
+        """How much tasks use each factor of each layer, (L * R,)."""
+        return torch.stack(list(self.embeddings)).square().sum(0)
+
+    @torch.no_grad()
     def _new_embedding(self) -> Tensor:
-        used = torch.stack(list(self.embeddings)).square().sum(0).view(-1, self.rank).cpu()
+        used = self._used().view(-1, self.rank).cpu()
         least = used.argsort(dim=1, stable=True)[:, : self.fresh]
         return torch.zeros_like(used).scatter_(1, least, 1.0).flatten()
 

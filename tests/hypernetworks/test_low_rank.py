@@ -117,6 +117,15 @@ def test_a_new_task_starts_with_the_factors_that_earlier_ones_use_least():
     )
 
 
+def test_factors_that_no_task_has_used_are_idle_if_they_are_reserved():
+    hypernetwork, _ = a_hypernetwork(tasks=1, rank=8, fresh=0.25, reserve=True)
+    for task in range(1, 6):
+        used = hypernetwork.embeddings[hypernetwork.add_task()].detach() != 0
+        assert hypernetwork.idle().view(-1, 8).sum(dim=1).unique().tolist() == [max(8 - 2 * task, 0)]
+        assert not hypernetwork.idle()[used].any()
+    assert a_hypernetwork(rank=8)[0].idle() is None
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_base_is_trained_in_the_first_task_alone(kind):
     hypernetwork, _ = a_hypernetwork(kind, tasks=1)

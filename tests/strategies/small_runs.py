@@ -30,7 +30,14 @@ LEARNERS = {
     "factored hypernetwork": ("PartialHypernetwork", {"freeze_depth": 1, "generator": "factored", "rank": 8}),
     "distilled hypernetwork": (
         "PartialHypernetwork",
-        {"freeze_depth": 1, "generator": "factored", "rank": 8, "distillation": 1.0, "drift_scale": "relative"},
+        {
+            "freeze_depth": 1,
+            "generator": "factored",
+            "rank": 8,
+            "reserve": True,
+            "distillation": 1.0,
+            "drift_scale": "relative",
+        },
     ),
     "full hypernetwork": ("FullHypernetwork", {"generator": "additive"}),
 }

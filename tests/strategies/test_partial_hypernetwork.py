@@ -242,6 +242,24 @@ def test_the_factored_generator_learns_three_experiences_and_the_first_one_stays
     assert matrix.matrix[2][1] > matrix.matrix[1][1] - 0.05
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_reserved_factors_stay_as_they_are_until_a_new_task_starts_with_them(optimizer):
+    options = {"epochs": 2, "fresh": 0.25, "reserve": True, "optimizer": optimizer}
+    strategy = learn(make("factored hypernetwork", **options), 0)
+    hypernetwork = strategy.model.hypernetwork
+    for number in (1, 2, 3):
+        before = [factor.detach().clone() for factor in (hypernetwork.left, hypernetwork.right)]
+        learn(strategy, number)
+        idle = hypernetwork.idle().view(-1, 8)
+        assert idle.sum(dim=1).unique().tolist() == [8 - 2 * number]
+        assert (hypernetwork.embeddings[number].view(-1, 8)[~idle] != 0).all()  # what others use is taken up
+        of_layer = (hypernetwork.layers.owner_of_place, hypernetwork.layers.owner_of_row)
+        for was, now, owner in zip(before, (hypernetwork.left, hypernetwork.right), of_layer, strict=True):
+            unused = (owner @ idle.to(was)).bool()
+            assert torch.equal(now[unused], was[unused])
+            assert not torch.equal(now[~unused], was[~unused])
+
+
 def test_a_tasks_own_parameters_can_have_a_learning_rate_of_their_own():
     strategy = learn(make("factored hypernetwork", embedding_rate=4.0), 0, 1)
     shared, own = strategy.optimizer.param_groups
