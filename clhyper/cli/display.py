@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from clhyper.measures import ACCURACY, MEASURES, Measure
 from clhyper.runs.config import RunConfig, options_class, other_than_default
 from clhyper.runs.outcome import Note, Outcome, Progress
 
@@ -67,7 +68,7 @@ class Display:
         name = self._label(config)
         if name not in self.rows:
             self.rows[name] = self.bars.add_task(name, total=progress.total, state="")
-        accuracy = "" if progress.accuracy is None else f" acc {100 * progress.accuracy:.1f} %"
+        accuracy = "" if progress.accuracy is None else f" {_so_far(progress.accuracy, MEASURES[progress.measure])}"
         loss = "" if progress.loss is None else f" loss {progress.loss:.3f}"
         state = (
             f"experience {progress.experience}/{progress.experiences} epoch {progress.epoch}/{progress.epochs}"
@@ -94,8 +95,11 @@ class Display:
         if name in self.rows:
             self.bars.remove_task(self.rows.pop(name))
         numbers = "".join(
-            f" {title} {100 * value:.1f} %"
-            for key, title in (("acc", "ACC"), ("forgetting", "forgetting"))
+            f"{title and f' {title}'} {_shown(value, measure)}"
+            for measure in MEASURES.values()
+            for key, title in zip(
+                measure.metrics[:2], ("ACC" if measure is ACCURACY else "", "forgetting"), strict=True
+            )
             if (value := outcome.metrics.get(key)) is not None
         )
         reason = f": {outcome.reason}" if outcome.reason else ""
@@ -120,6 +124,14 @@ class Display:
     def _line(self, text: str) -> None:
         if not self.quiet:
             self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _shown(value: float, measure: Measure) -> str:
+    return f"{measure.factor * value:.{measure.digits}f} {measure.unit}"
+
+
+def _so_far(value: float, measure: Measure) -> str:
+    return f"acc {_shown(value, measure)}" if measure is ACCURACY else _shown(value, measure)
 
 
 def labels(configs: Sequence[RunConfig]) -> list[str]:

@@ -1,11 +1,13 @@
 """evaluates a run again, on the same test images or others"""
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clhyper.cli.common import check_output, one_run, resolve_device
 from clhyper.cli.flags import Flag, parse
 from clhyper.errors import require
+from clhyper.measures import MEASURES, Measure
 
 if TYPE_CHECKING:
     from clhyper.runs.evaluate import Evaluation
@@ -63,14 +65,16 @@ def _show(evaluation: "Evaluation") -> None:
     from rich.console import Console
     from rich.table import Table
 
+    measure = MEASURES[evaluation.measure]
+    shown = functools.partial(_as_read, measure)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("experience", "classes", "images", "accuracy %", "recorded %"):
+    for title in ("experience", "classes", "images", f"{measure.name} {measure.unit}", f"recorded {measure.unit}"):
         table.add_column(title, justify="left" if title == "classes" else "right")
     for number, (classes, images) in enumerate(zip(evaluation.classes, evaluation.images, strict=True)):
         recorded = evaluation.recorded[number] if number < len(evaluation.recorded) else None
-        shown = ", ".join(map(str, classes))
-        table.add_row(str(number), shown, str(images), _percent(evaluation.accuracy[number]), _percent(recorded))
-    table.add_row("mean", "", "", _percent(evaluation.mean), _percent(evaluation.recorded_mean))
+        listed = ", ".join(map(str, classes))
+        table.add_row(str(number), listed, str(images), shown(evaluation.accuracy[number]), shown(recorded))
+    table.add_row("mean", "", "", shown(evaluation.mean), shown(evaluation.recorded_mean))
     console = Console()
     console.print(table)
     console.print(evaluation.sentence, markup=False, highlight=False, soft_wrap=True)
@@ -78,5 +82,5 @@ def _show(evaluation: "Evaluation") -> None:
         console.print(f"{name}: {text}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _percent(value: Any) -> str:
-    return "" if value is None else f"{100 * value:.2f}"
+def _as_read(measure: Measure, value: Any) -> str:
+    return "" if value is None else f"{measure.factor * value:.{measure.digits + 1}f}"

@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from clhyper.cli.display import Display as RunDisplay
-from clhyper.figures.units import COSTS, human_count, human_fraction, human_seconds
+from clhyper.figures.units import COSTS, human_count, human_metric, human_seconds
+from clhyper.measures import measure_of
 from clhyper.runs.config import RunConfig
 from clhyper.runs.executors import Executor
 from clhyper.runs.outcome import Message, Outcome
@@ -76,7 +77,7 @@ class Display(RunDisplay):
 def shown(name: str, value: float) -> str:
     """A measure as a person reads it, with its unit."""
     if name not in COSTS:
-        return f"{human_fraction(value)} %"
+        return f"{human_metric(name, value)} {measure_of(name).unit}"
     unit = COSTS[name].unit
     if unit == "s":
         return human_seconds(value)

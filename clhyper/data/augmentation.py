@@ -1,7 +1,7 @@
 """Augmentation and normalisation of whole batches of uint8 images, where they are."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -64,6 +64,10 @@ class Preparation:
         was) and normalised."""
         drawn = self.draw(len(x)).to(x.device) if draws is None else draws
         return self.normalise(augment(x, self.augmentation, drawn))
+
+    def plain(self) -> "Preparation":
+        """The same without augmentation."""
+        return replace(self, augmentation="none")
 
     def draw(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """What augments `count` images; see `draw`."""

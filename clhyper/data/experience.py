@@ -122,7 +122,6 @@ def as_targets(labels: Tensor) -> DataAttribute:
 
 def _avalanche_dataset(images: ExperienceImages, targets: DataAttribute) -> Any:
     """The same images for Avalanche's own loaders and plugins, image by image."""
-    plain = Preparation(images.preparation.mean, images.preparation.std)
     return TaskAwareSupervisedClassificationDataset(
         [images],
         data_attributes=[
@@ -130,7 +129,7 @@ def _avalanche_dataset(images: ExperienceImages, targets: DataAttribute) -> Any:
             DataAttribute(images.tasks.tolist(), "targets_task_labels", use_in_getitem=True),
         ],
         transform_groups=TransformGroups(
-            {"train": (_OneImage(images.preparation), None), "eval": (_OneImage(plain), None)}
+            {"train": (_OneImage(images.preparation), None), "eval": (_OneImage(images.preparation.plain()), None)}
         ),
     )
 

@@ -18,6 +18,7 @@ from clhyper.data.experience import ExperienceImages, ImageExperience, as_target
 from clhyper.data.images import ImageSet
 from clhyper.data.similarity import similarity
 from clhyper.errors import require
+from clhyper.measures import ACCURACY, Measure
 from clhyper.options import StreamOptions
 
 __all__ = ["ExperienceImages", "ImageExperience", "ImageStream", "images_of", "join", "split_stream"]
@@ -27,7 +28,10 @@ class ImageStream(CLScenario):
     """An Avalanche benchmark (`train_stream`, `test_stream`) that knows its images.
 
     `eval_stream`: what runs are evaluated on: the test stream, or held-out training images with `validation`.
+    `measure`: what predictions are measured by.
     """
+
+    measure: Measure = ACCURACY
 
     def __init__(self, name: str, images: ImageSet, options: StreamOptions, streams: Sequence[EagerCLStream]) -> None:
         super().__init__(streams)

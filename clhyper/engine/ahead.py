@@ -48,7 +48,7 @@ class Ahead:
 
     def _is_small(self, experience: Any) -> bool:
         images = getattr(experience, "images", None)
-        one_batch = images is not None and 0 < len(images) <= self.strategy.eval_mb_size
+        one_batch = images is not None and 0 < len(images) <= self.strategy.eval_mb_size and images.labels.dim() == 1
         return one_batch and len(classes_by_task(experience)) == 1
 
     def _predict_next(self, first: Any) -> None:

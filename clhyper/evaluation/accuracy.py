@@ -1,4 +1,4 @@
-"""The accuracy matrix of a stream, as an Avalanche plugin for any strategy."""
+"""The accuracy matrix of a stream, or that of another measure, as an Avalanche plugin for any strategy."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 from avalanche.core import SupervisedPlugin
 from torch import Tensor
 
+from clhyper.evaluation.amounts import amount
 from clhyper.evaluation.metrics import Measured, all_metrics
+from clhyper.measures import ACCURACY, Measure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,19 +22,21 @@ class AccuracyMatrix(SupervisedPlugin):
 
     Args:
         stream: Experiences to evaluate on, in order.
+        measure: What R holds: accuracies as fractions, or bits.
     """
 
-    def __init__(self, stream: Sequence[Any] | None = None) -> None:
+    def __init__(self, stream: Sequence[Any] | None = None, measure: Measure = ACCURACY) -> None:
         super().__init__()
-        self.stream = stream
+        self.stream, self.measure = stream, measure
         self.rows: dict[int, list[float | None]] = {}
         self.initial: list[float | None] | None = None
         self._row: list[float | None] | None = None
-        self._correct = self._total = 0
+        self._sum: Any = 0
+        self._total = 0
 
     @property
     def matrix(self) -> list[list[float | None]]:
-        """R[i][j], accuracy on test experience j after training experience i, fractions of 1 or None."""
+        """R[i][j], of test experience j after training experience i: fractions of 1, or bits; or None."""
         width = max((len(row) for row in self.rows.values()), default=0)
         empty: list[float | None] = [None] * width
         return [
@@ -41,7 +45,7 @@ class AccuracyMatrix(SupervisedPlugin):
         ]
 
     def metrics(self) -> dict[str, float | None]:
-        """acc, forgetting, bwt, fwt and learning_accuracy, fractions of 1; None where undefined (see `measured`)."""
+        """The measure's metrics, such as acc and forgetting, in its unit; None where undefined (see `measured`)."""
         return {name: value for name, (value, _) in self.measured().items()}
 
     def frame(self) -> "pd.DataFrame":
@@ -53,7 +57,7 @@ class AccuracyMatrix(SupervisedPlugin):
 
     def measured(self) -> dict[str, Measured]:
         """The metrics, each with the reason why it is None if it is."""
-        return all_metrics(self.matrix, self.initial)
+        return all_metrics(self.matrix, self.initial, self.measure)
 
     def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
         if self.stream is not None and self.initial is None and not self.rows:
@@ -71,26 +75,26 @@ class AccuracyMatrix(SupervisedPlugin):
         return row
 
     def before_eval_exp(self, strategy: Any, **kwargs: Any) -> None:
-        self._correct, self._total = 0, 0
+        self._sum, self._total = 0, 0
 
     def after_eval_iteration(self, strategy: Any, **kwargs: Any) -> None:
-        self._correct = self._correct + (strategy.mb_output.argmax(dim=1) == strategy.mb_y).sum()
-        self._total += len(strategy.mb_y)
+        self._sum = self._sum + amount(self.measure, strategy.mb_output, strategy.mb_y)
+        self._total += strategy.mb_y.numel()
 
     def predicted(self, strategy: Any, predictions: Tensor, labels: Tensor) -> None:
         """Told of a whole experience, in place of its iterations: (images,) each, on the CPU."""
-        self._correct, self._total = int((predictions == labels).sum()), len(labels)
+        self._sum, self._total = int((predictions == labels).sum()), len(labels)
 
     def after_eval_exp(self, strategy: Any, **kwargs: Any) -> None:
         if not self._total:
             return
-        accuracy = int(self._correct) / self._total
+        mean = float(self._sum) / self._total
         on = strategy.experience.current_experience
         row = self._row
         if row is None:
             row = self.rows.setdefault(max(strategy.clock.train_exp_counter - 1, 0), [])
         row.extend([None] * (on + 1 - len(row)))
-        row[on] = accuracy
+        row[on] = mean
 
     def state(self) -> dict[str, Any]:
         """What `restore` puts back."""

@@ -1,10 +1,13 @@
 """Numbers of the field, from an accuracy matrix. All are fractions of 1; what can't be computed is None, with a reason.
 
 R[i][j] is the accuracy on test experience j after training experience i (both from 0), None where task j had no
-parameters yet or nothing was evaluated.
+parameters yet or nothing was evaluated. Of a measure that is better the lower it is, the same functions see its
+negative.
 """
 
 from collections.abc import Sequence
+
+from clhyper.measures import ACCURACY, Measure
 
 Matrix = Sequence[Sequence[float | None]]
 Measured = tuple[float | None, str | None]
@@ -62,15 +65,29 @@ def learning_accuracy(matrix: Matrix) -> Measured:
     return _mean(diagonal), None
 
 
-def all_metrics(matrix: Matrix, initial: Sequence[float | None] | None = None) -> dict[str, Measured]:
-    """Every metric by name: acc, forgetting, bwt, fwt, learning_accuracy; each a value or None, and then a reason."""
-    return {
-        "acc": final_accuracy(matrix),
-        "forgetting": forgetting(matrix),
-        "bwt": backward_transfer(matrix),
-        "fwt": forward_transfer(matrix, initial),
-        "learning_accuracy": learning_accuracy(matrix),
-    }
+def all_metrics(
+    matrix: Matrix, initial: Sequence[float | None] | None = None, measure: Measure = ACCURACY
+) -> dict[str, Measured]:
+    """Every metric by the name that the measure gives it, such as acc and forgetting; a value, or None and a reason."""
+    if measure.less_is_better:
+        matrix, initial = [_negative(row) for row in matrix], _negative(initial) if initial else None
+    found = (
+        final_accuracy(matrix),
+        forgetting(matrix),
+        backward_transfer(matrix),
+        forward_transfer(matrix, initial),
+        learning_accuracy(matrix),
+    )
+    named = dict(zip(measure.metrics, found, strict=True))
+    if measure.less_is_better:
+        for name in (measure.metrics[0], measure.metrics[-1]):
+            value, reason = named[name]
+            named[name] = None if value is None else -value, reason
+    return named
+
+
+def _negative(row: Sequence[float | None]) -> list[float | None]:
+    return [None if value is None else -value for value in row]
 
 
 def _mean(values: Sequence[float | None]) -> float:

@@ -56,6 +56,8 @@ class TaskInference(SupervisedPlugin):
         return found
 
     def _why_not(self, method: str) -> str | None:
+        if self._has_a_label_a_step:
+            return "each step of a sequence has a label of its own, and no class or task is predicted for the whole"
         if len(self.stream) == 1:
             return "a stream of one experience leaves no task to infer"
         if len(self.tasks) == 1:
@@ -67,6 +69,13 @@ class TaskInference(SupervisedPlugin):
         if method == "features" and not self._has_statistics:
             return "no statistics of a frozen front's features of every task; at freeze depth 0 there is no front"
         return None if f"{MEASURES[0]}_by_{method}" in self.accuracies else "not evaluated when all tasks were learned"
+
+    @property
+    def _has_a_label_a_step(self) -> bool:
+        return any(
+            getattr(experience, "images", None) is not None and experience.images.labels.dim() > 1
+            for experience in self.stream
+        )
 
     @property
     def _has_a_task_of_one_class(self) -> bool:
@@ -91,7 +100,7 @@ class TaskInference(SupervisedPlugin):
         self.statistics.to(strategy.device).add(torch.cat(features), labels, tasks)
 
     def after_eval(self, strategy: Any, **kwargs: Any) -> None:
-        if len(self.tasks) == 1 or self._has_an_experience_of_several_tasks:
+        if len(self.tasks) == 1 or self._has_an_experience_of_several_tasks or self._has_a_label_a_step:
             return
         if all(strategy.model.knows(experience) for experience in self.stream):
             self.accuracies = self._infer(strategy)

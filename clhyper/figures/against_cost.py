@@ -19,6 +19,7 @@ from clhyper.figures.style import (
     Styles,
     add_caption,
     add_legend,
+    axis_label,
     caption,
     completed,
     new_figure,
@@ -27,12 +28,14 @@ from clhyper.figures.style import (
     styled,
     styles_of,
 )
-from clhyper.figures.summary import configuration_keys, sharing_of, with_depth_zero
+from clhyper.figures.summary import configuration_keys, measure_in, sharing_of, with_depth_zero
 from clhyper.figures.units import COSTS, axis_scale, in_words
+from clhyper.measures import LESS_IS_BETTER, MEASURES, measure_of
 from clhyper.runs.pareto import non_dominated
 
 FRONT_COLOUR = "#b8a33a"
-_TITLES = {"acc": "Accuracy after the whole stream"}
+_TITLES = {"acc": "Accuracy after the whole stream", "bits": "Bits per character after the whole stream"}
+FORGETTING = tuple(one.metrics[1] for one in MEASURES.values())
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
@@ -62,22 +65,22 @@ def check_cost(cost: str, summary: pd.DataFrame) -> None:
 
 @styled
 def forgetting_against_cost(runs: pd.DataFrame, cost: str = "train_macs", styles: Styles | None = None) -> Figure:
-    """Forgetting in percent against a cost of `COSTS`; the Pareto front has little of both.
+    """Forgetting in percent, or in bits, against a cost of `COSTS`; the Pareto front has little of both.
 
     Raises:
         UserError: nothing complete to draw, an unknown or unmeasured cost, or one that can't be compared.
     """
-    return _draw(runs, cost, "forgetting", styles)
+    return _draw(runs, cost, measure_in(runs).metrics[1], styles)
 
 
 @styled
 def accuracy_against_cost(runs: pd.DataFrame, cost: str = "train_macs", styles: Styles | None = None) -> Figure:
-    """ACC in percent against a cost of `COSTS`; the Pareto front has much accuracy at little cost.
+    """ACC in percent, or bits, against a cost of `COSTS`; the Pareto front has much accuracy at little cost.
 
     What has no forgetting (all experiences learned at once) is shown but can't be on the front: no learner of a
     stream can take its place. Raises as `forgetting_against_cost` does.
     """
-    return _draw(runs, cost, "acc", styles)
+    return _draw(runs, cost, measure_in(runs).metrics[0], styles)
 
 
 @styled
@@ -97,7 +100,7 @@ def _draw(
     summary = completed(with_depth_zero(runs) if front is None else runs)
     check_cost(cost, summary)
     styles = styles or styles_of(summary)
-    forgetting = measure == "forgetting"
+    forgetting = measure in FORGETTING
     summary["label"] = _labels(summary, front)
     shown = summary[summary[measure].notna() & summary[cost].notna()]
     require(len(shown) > 0, f"no complete run has both {measure} and {cost}")
@@ -109,9 +112,9 @@ def _draw(
     if COSTS[cost].measured:
         notes[0] += f"\nMeasured on {summary['device'].iloc[0]}, engine {summary['engine'].iloc[0]}."
     if remark := sharing_of(cost, shown):
-        notes.append(f"{remark} Only {'forgetting' if forgetting else 'accuracy'} has bars.")
+        notes.append(f"{remark} Only {'forgetting' if forgetting else measure_of(measure).words} has bars.")
         shown = shown.assign(**{f"{cost}_interval": math.nan})  # they would span the axis and say little of the runs
-    stream = shown[shown["forgetting"].notna()]
+    stream = shown[shown[measure_of(measure).metrics[1]].notna()]
     if len(stream) < len(shown):
         notes.append("The front leaves out what has no forgetting: it learns all experiences at once.")
     if front is not None:
@@ -122,25 +125,21 @@ def _draw(
     drawn = series_of(shown, styles)
     cost_axis(axes, shown[cost] / divisor)
     axes.set_xlabel(f"{label}  ← less is better")
-    spread = percent(shown[measure]), percent(shown[f"{measure}_interval"])
-    if not forgetting:
-        axes.set_ylabel(f"{'ACC' if measure == 'acc' else in_words(measure)} (%)  more is better →")
+    spread = percent(shown[measure], measure), percent(shown[f"{measure}_interval"], measure)
+    axes.set_ylabel(axis_label(measure, "forgetting" if forgetting else None))
+    if measure != "forgetting":
         measure_axis(axes, *spread)
-    else:
-        axes.set_ylabel("forgetting (%)  ← less is better")
-        if forgetting_axis(axes, *spread):
-            notes.append(SPLIT_NOTE)
+    elif forgetting_axis(axes, *spread):
+        notes.append(SPLIT_NOTE)
     add_caption(figure, *notes)
     obstacles: list[tuple[float, float]] = []
     handles: list[Line2D] = []
     if len(stream):
-        handles.append(
-            _front(axes, stream[cost] / divisor, percent(stream[measure]), 1 if forgetting else -1, measure, obstacles)
-        )
+        handles.append(_front(axes, stream[cost] / divisor, percent(stream[measure], measure), measure, obstacles))
     handles = [_points(axes, one, cost, divisor, measure, obstacles) for one in drawn] + handles
     add_legend(figure, handles)
     labels = {  # several lines may begin at one point
-        (row[cost] / divisor, 100 * row[measure], row["label"]): one.style.ink
+        (row[cost] / divisor, measure_of(measure).factor * row[measure], row["label"]): one.style.ink
         for one in drawn
         for _, row in one.rows.iterrows()
         if row["label"]
@@ -167,9 +166,9 @@ def _points(
     axes: Axes, one: Series, cost: str, divisor: float, measure: str, obstacles: list[tuple[float, float]]
 ) -> Line2D:
     """Draws a series with its error bars; returns its legend entry and adds what labels should keep clear of."""
-    x, y = (one.rows[cost] / divisor).to_numpy(dtype=float), percent(one.rows[measure])
+    x, y = (one.rows[cost] / divisor).to_numpy(dtype=float), percent(one.rows[measure], measure)
     x_bar = (one.rows[f"{cost}_interval"] / divisor).to_numpy(dtype=float)
-    y_bar = percent(one.rows[f"{measure}_interval"])
+    y_bar = percent(one.rows[f"{measure}_interval"], measure)
     style = one.style
     dash = style.dash if one.has_depths else "none"
     line: dict[str, Any] = {"color": style.colour, "linestyle": dash, "linewidth": 1}
@@ -195,10 +194,9 @@ def _data(axes: Axes, pixels: np.ndarray) -> list[tuple[float, float]]:
     return [(float(x), float(y)) for x, y in axes.transData.inverted().transform(pixels)]
 
 
-def _front(
-    axes: Axes, x: pd.Series, y: np.ndarray, sign: int, measure: str, obstacles: list[tuple[float, float]]
-) -> Line2D:
+def _front(axes: Axes, x: pd.Series, y: np.ndarray, measure: str, obstacles: list[tuple[float, float]]) -> Line2D:
     """The best value within each budget, as steps from the cheapest configuration to the right edge."""
+    sign = 1 if measure in LESS_IS_BETTER else -1
     points = list(zip(x.astype(float), y, strict=True))
     corners = [points[index] for index in pareto([(cost, sign * value) for cost, value in points])]
     edge = axes.get_xlim()[1]
@@ -210,5 +208,5 @@ def _front(
     axes.plot(*zip(*path, strict=True), **line, zorder=2)
     for a, b in pairwise(path):
         obstacles += [tuple(np.add(a, np.subtract(b, a) * step)) for step in np.linspace(0, 1, 30)]
-    best = "least forgetting" if sign > 0 else f"highest {'ACC' if measure == 'acc' else in_words(measure)}"
+    best = f"highest {in_words(measure)}" if sign < 0 else f"least {in_words(measure).lower()}"
     return Line2D([], [], label=f"Pareto front: {best}\nfor the cost", **line)

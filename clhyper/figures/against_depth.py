@@ -15,6 +15,7 @@ from clhyper.figures.style import (
     Series,
     Styles,
     add_caption,
+    axis_label,
     caption,
     completed,
     new_figure,
@@ -22,7 +23,9 @@ from clhyper.figures.style import (
     series_of,
     styled,
 )
-from clhyper.figures.summary import with_depth_zero
+from clhyper.figures.summary import measure_in, with_depth_zero
+from clhyper.figures.units import human_metric
+from clhyper.measures import measure_of
 
 DODGE = 0.05
 """How far neighbouring series stand apart at one depth, so that their error bars don't hide each other."""
@@ -40,16 +43,16 @@ def accuracy_and_forgetting_against_depth(runs: pd.DataFrame, styles: Styles | N
     drawn = series_of(summary, styles)
     figure = new_figure(10.6, 4.4, "Accuracy and forgetting against the freeze depth")
     panels = figure.subplots(1, 2, sharex=True)
-    for axes, measure in zip(panels, ("acc", "forgetting"), strict=True):
+    final, forgetting = measure_in(summary).metrics[:2]
+    for axes, measure in zip(panels, (final, forgetting), strict=True):
         axes.set_xlabel("freeze depth k: first k stages frozen")
         _panel(axes, drawn, measure)
     notes = [caption(summary)]
-    panels[0].set_ylabel("ACC (%)  more is better →")
-    measure_axis(panels[0], percent(summary["acc"]), percent(summary["acc_interval"]))
-    panels[1].set_ylabel("forgetting (%)  ← less is better")
-    if summary["forgetting"].notna().any() and forgetting_axis(
-        panels[1], percent(summary["forgetting"]), percent(summary["forgetting_interval"])
-    ):
+    panels[0].set_ylabel(axis_label(final))
+    measure_axis(panels[0], percent(summary[final], final), percent(summary[f"{final}_interval"], final))
+    panels[1].set_ylabel(axis_label(forgetting, "forgetting"))
+    spread = percent(summary[forgetting], forgetting), percent(summary[f"{forgetting}_interval"], forgetting)
+    if not np.isnan(spread[0]).all() and forgetting_axis(panels[1], *spread):
         notes.append(SPLIT_NOTE)
     add_caption(figure, *notes)
     depths = summary["freeze_depth"].dropna().astype(int)
@@ -58,7 +61,7 @@ def accuracy_and_forgetting_against_depth(runs: pd.DataFrame, styles: Styles | N
     handles = [_handle(one) for one in drawn if one.has_depths]
     figure.legend(handles=handles, loc="outside right center", labelspacing=0.9)
     figure.draw_without_rendering()
-    for axes, measure in zip(panels, ("acc", "forgetting"), strict=True):
+    for axes, measure in zip(panels, (final, forgetting), strict=True):
         _name_levels(axes, [one for one in drawn if not one.has_depths], measure)
     return figure
 
@@ -68,12 +71,12 @@ def _panel(axes: Axes, drawn: list[Series], measure: str) -> None:
     for place, one in enumerate(deep):
         rows = one.rows[one.rows[measure].notna()]
         x = rows["freeze_depth"].to_numpy(dtype=float) + DODGE * (place - (len(deep) - 1) / 2)
-        y, spread = percent(rows[measure]), percent(rows[f"{measure}_interval"])
+        y, spread = percent(rows[measure], measure), percent(rows[f"{measure}_interval"], measure)
         axes.errorbar(x, y, spread, fmt="none", ecolor=one.style.colour, elinewidth=0.9, capsize=2, zorder=3)
         axes.plot(x, y, **_look(one), zorder=4)
     for one in drawn:
         if not one.has_depths and pd.notna(one.rows[measure].iloc[0]):
-            level = 100 * one.rows[measure].iloc[0]
+            level = measure_of(measure).factor * one.rows[measure].iloc[0]
             axes.axhline(level, color=one.style.colour, linestyle=(0, (6, 3)), linewidth=1, zorder=2)
 
 
@@ -92,15 +95,14 @@ def _name_levels(axes: Axes, levels: list[Series], measure: str) -> None:
     shown = [one for one in levels if pd.notna(one.rows[measure].iloc[0])]
     if not shown:
         return
-    values = [100 * float(one.rows[measure].iloc[0]) for one in shown]
+    values = [measure_of(measure).factor * float(one.rows[measure].iloc[0]) for one in shown]
     # In pixels, as the axis needn't be linear.
     heights = axes.transData.transform([(0, value) for value in values])[:, 1]
     places = spread_out(heights.tolist(), gap=21 * axes.figure.dpi / 72)
     for one, value, height, place in zip(shown, values, heights, places, strict=True):
-        interval = 100 * one.rows[f"{measure}_interval"].iloc[0]
-        spread = f" ± {interval:.1f}" if np.isfinite(interval) else ""
+        text = human_metric(measure, one.rows[measure].iloc[0], one.rows[f"{measure}_interval"].iloc[0])
         axes.annotate(
-            f"{one.legend}\n{value:.1f}{spread}",
+            f"{one.legend}\n{text}",
             (1.0, value),
             xycoords=("axes fraction", "data"),
             xytext=(3, (place - height) * 72 / axes.figure.dpi),

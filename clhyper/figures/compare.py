@@ -3,7 +3,8 @@
 import math
 
 from clhyper.figures.summary import setting_title
-from clhyper.figures.units import COSTS, human_count, human_fraction, human_seconds
+from clhyper.figures.units import COSTS, difference_unit, human_count, human_metric, human_seconds
+from clhyper.measures import measure_of
 from clhyper.runs.compare import Comparison, Interval
 
 __all__ = ["describe", "sentence"]
@@ -16,6 +17,16 @@ _WORDS = {
     "learning_accuracy": (
         "learns each experience {} points better than", "learns each experience {} points worse than",
         "learning accuracy",
+    ),
+}  # fmt: skip
+_WORDS |= {
+    "bits": ("takes {} bits per character more than", "takes {} bits per character less than", "final bits"),
+    "bits_forgetting": ("forgets {} bits more than", "forgets {} bits less than", "forgetting in bits"),
+    "bits_bwt": ("has a backward transfer {} bits above", "has a backward transfer {} bits below", "backward transfer"),
+    "bits_fwt": ("has a forward transfer {} bits above", "has a forward transfer {} bits below", "forward transfer"),
+    "learning_bits": (
+        "learns each experience to {} bits more than", "learns each experience to {} bits less than",
+        "bits when learned",
     ),
 }  # fmt: skip
 _WORDS |= {
@@ -37,7 +48,7 @@ def sentence(comparison: Comparison) -> str:
     higher, lower, subject = _words(comparison.metric)
     a, b, difference, interval = comparison.a, comparison.b, comparison.difference, comparison.t
     pairs = _pairs(comparison)
-    unit = " points" if comparison.metric in _WORDS else ""
+    unit = f" {difference_unit(comparison.metric)}" if comparison.metric in _WORDS else ""
     size = _amount(comparison.metric, abs(difference))
     said = f"{a} {(higher if difference > 0 else lower).format(size)} {b}"
     if len(comparison.pairs) == 1:
@@ -62,7 +73,7 @@ def sentence(comparison: Comparison) -> str:
 def describe(comparison: Comparison) -> list[str]:
     """The sentence, then every number behind it, a line each."""
     one = comparison
-    unit = "points" if one.metric in _WORDS else COSTS[one.metric].unit or "count"
+    unit = f" {difference_unit(one.metric)}" if one.metric in _WORDS else ""
     lines = [
         sentence(one),
         *(f"note: {caveat}" for caveat in one.caveats),
@@ -70,7 +81,7 @@ def describe(comparison: Comparison) -> list[str]:
         f"{one.metric}, {one.a} minus {one.b}; {setting_title(one.setting)}",
         *(f"{name.replace('_', ' ')}: {first} and {second}" for name, first, second in one.differ),
         f"mean of {one.a}: {_mean(one.metric, one.values_a)}; of {one.b}: {_mean(one.metric, one.values_b)}",
-        f"mean difference: {_amount(one.metric, one.difference)}{' points' if unit == 'points' else ''}",
+        f"mean difference: {_amount(one.metric, one.difference)}{unit}",
     ]
     if one.t and one.t.low == one.t.high:
         lines.append("95 % interval: the difference itself, as each pair has exactly this one")
@@ -108,7 +119,9 @@ def _pairs(comparison: Comparison) -> str:
 
 
 def _mean(metric: str, values: list[float]) -> str:
-    return _amount(metric, math.fsum(values) / len(values)) + (" %" if metric in _WORDS else "")
+    return _amount(metric, math.fsum(values) / len(values)) + (
+        f" {measure_of(metric).unit}" if metric in _WORDS else ""
+    )
 
 
 def _span(metric: str, interval: Interval) -> str:
@@ -117,7 +130,7 @@ def _span(metric: str, interval: Interval) -> str:
 
 def _amount(metric: str, value: float) -> str:
     if metric in _WORDS:
-        return human_fraction(value)
+        return human_metric(metric, value)
     if metric.endswith("_seconds"):
         return f"-{human_seconds(-value)}" if value < 0 else human_seconds(value)
     return human_count(value, COSTS[metric].unit)

@@ -28,7 +28,8 @@ from clhyper.figures.style import (
     styled,
 )
 from clhyper.figures.summary import family_order, mean_and_interval, sharing_of, summarise, with_depth_zero
-from clhyper.figures.units import COSTS, axis_scale
+from clhyper.figures.units import COSTS, axis_scale, difference_unit, in_words
+from clhyper.measures import measure_of
 from clhyper.runs.results import CHOICES, SETTING, without_option
 
 __all__ = ["curve", "loss_against"]
@@ -63,7 +64,7 @@ def curve(runs: pd.DataFrame, along: str, measure: str, x: str | None = None) ->
             "linestyle": DASHES[index % len(DASHES)],
             "label": line.attrs["label"],
         }
-        y, spread = percent(line["y"]), percent(line["interval"])
+        y, spread = percent(line["y"], measure), percent(line["interval"], measure)
         if line["x"].isna().all():
             axes.axhline(y[0], **{**look, "marker": ""}, linewidth=1)
         else:
@@ -74,9 +75,9 @@ def curve(runs: pd.DataFrame, along: str, measure: str, x: str | None = None) ->
     elif x not in COSTS and isinstance(ticks := axes.xaxis.get_major_locator(), MaxNLocator):
         ticks.set_params(integer=all(float(value).is_integer() for value in horizontal))
     axes.set_xlabel(label)
-    axes.set_ylabel(f"{_title(measure)} (%)")
+    axes.set_ylabel(f"{_title(measure)} ({measure_of(measure).unit})")
     every = pd.concat(lines)
-    measure_axis(axes, percent(every["y"]), percent(every["interval"]))
+    measure_axis(axes, percent(every["y"], measure), percent(every["interval"], measure))
     add_legend(figure, axes.get_legend_handles_labels()[0])
     notes = [norms(runs).strip(), sharing_of(x, summarise(runs)) or ""]
     _note_repetitions(figure, every["repetitions"], "\n".join(note for note in notes if note))
@@ -138,9 +139,9 @@ def loss_against(found: Sequence[Correlation], x: str, measure: str, depth: int)
         axes.set_xlabel(_words(x))
         for one in [one for one in found if one.label == name]:
             for source, points in one.points.groupby("source"):
-                _losses(axes, points, colours[one.depth], *looks[source])
+                _losses(axes, points, measure, colours[one.depth], *looks[source])
     first, second = (f"k={depth}", "k")[:: direction(measure)]
-    panels[0].set_ylabel(f"{_title(measure)} at {first} minus at {second} (points)")
+    panels[0].set_ylabel(f"{_title(measure)} at {first} minus at {second} ({difference_unit(measure)})")
     handles = [Line2D([], [], color=colour, linewidth=3, label=f"k={k}") for k, colour in colours.items()]
     handles += [
         Line2D([], [], color="#595959", marker=marker, linestyle=dash, markeredgecolor="white", label=source)
@@ -152,12 +153,12 @@ def loss_against(found: Sequence[Correlation], x: str, measure: str, depth: int)
     return figure
 
 
-def _losses(axes: Axes, points: pd.DataFrame, colour: str, marker: str, dash: Any) -> None:
+def _losses(axes: Axes, points: pd.DataFrame, measure: str, colour: str, marker: str, dash: Any) -> None:
     """The losses of one depth on one data set's streams, with their intervals, and the line through them."""
-    across, lost = points["x"].to_numpy(dtype=float), percent(points["lost"])
+    across, lost = points["x"].to_numpy(dtype=float), percent(points["lost"], measure)
     bars: dict[str, Any] = {"linestyle": "none", "capsize": 2, "elinewidth": 0.9}
     axes.errorbar(
-        across, lost, percent(points["interval"]), **bars, marker=marker, color=colour, markeredgecolor="white"
+        across, lost, percent(points["interval"], measure), **bars, marker=marker, color=colour, markeredgecolor="white"
     )
     if len(across) >= 3 and np.ptp(across) > 0:
         ends = np.array([across.min(), across.max()])
@@ -176,4 +177,4 @@ def _words(name: str) -> str:
 
 
 def _title(measure: str) -> str:
-    return {"acc": "ACC"}.get(measure, measure.replace("_", " ").capitalize())
+    return in_words(measure)

@@ -7,8 +7,9 @@ import pandas as pd
 
 from clhyper.errors import require
 from clhyper.figures.study_tables import row_label
-from clhyper.figures.summary import BOUNDS, distinguishing, identified, settings, summarise
-from clhyper.figures.units import human_count, human_fraction, human_seconds
+from clhyper.figures.summary import BOUNDS, distinguishing, identified, measure_in, settings, summarise
+from clhyper.figures.units import human_count, human_fraction, human_metric, human_seconds
+from clhyper.measures import ACCURACY
 from clhyper.runs.archive import ARCHIVE, load_archives
 from clhyper.runs.files import write
 
@@ -30,6 +31,7 @@ _HEADERS = {
     "date": ":---",
     "study": ":---",
 }
+_IN_BITS = {"ACC %": "bits", "forgetting %": "forgetting bits"}
 _CLASS_INCREMENTAL = ("class_incremental_accuracy_by_entropy", "class_incremental_accuracy_by_features")
 
 
@@ -63,14 +65,17 @@ def _table(runs: pd.DataFrame, folder: Path) -> list[str]:
     summary = summarise(runs)
     choices = distinguishing(summary)
     groups = dict(iter(identified(runs).groupby("configuration")))
-    ranked = summary.sort_values("acc", ascending=False, kind="stable", na_position="last")
+    measure = measure_in(summary)
+    final = measure.metrics[0]
+    ranked = summary.sort_values(final, ascending=measure.less_is_better, kind="stable", na_position="last")
     methods = ranked[~ranked["family"].isin(BOUNDS)].head(BEST)
     shown = ranked[ranked.index.isin(methods.index) | ranked["family"].isin(BOUNDS)]
     rows = [_cells(row, groups[row["configuration"]], choices, folder) for _, row in shown.iterrows()]
     used = [
         place for place, name in enumerate(_HEADERS) if not name.startswith("class-inc") or any(r[place] for r in rows)
     ]
-    table = [list(_HEADERS), list(_HEADERS.values()), *rows]
+    headers = [name if measure is ACCURACY else _IN_BITS.get(name, name) for name in _HEADERS]
+    table = [headers, list(_HEADERS.values()), *rows]
     return ["| " + " | ".join(row[place] for place in used) + " |" for row in table]
 
 
@@ -82,8 +87,7 @@ def _cells(row: pd.Series, runs: pd.DataFrame, choices: list[str], folder: Path)
     links = [(page.name, Path(os.path.relpath(page, folder.resolve())).as_posix()) for page in pages]
     return [
         f"*{label}*" if row["family"] in BOUNDS else label,
-        human_fraction(row["acc"], row["acc_interval"]),
-        human_fraction(row["forgetting"], row["forgetting_interval"]),
+        *(human_metric(name, row[name], row[f"{name}_interval"]) for name in measure_in(runs).metrics[:2]),
         *(human_fraction(row[way], row[f"{way}_interval"]) if pd.notna(row[way]) else "" for way in _CLASS_INCREMENTAL),
         human_count(row["train_macs"], "MAC"),
         human_seconds(row["train_seconds"]),

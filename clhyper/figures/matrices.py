@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from textwrap import fill
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,8 @@ from clhyper.figures.style import (
     styled,
     styles_of,
 )
-from clhyper.figures.summary import choice_label, identified
+from clhyper.figures.summary import choice_label, identified, measure_in
+from clhyper.measures import ACCURACY, Measure
 
 COLOURS = "cividis"  # even in lightness, for grey print and every kind of colour vision
 PANELS = 12
@@ -34,7 +36,7 @@ NUMBERED_TO = 10
 
 @dataclass(frozen=True)
 class Panel:
-    """One configuration's mean accuracies in percent, NaN where there are none: (after, on)."""
+    """One configuration's mean accuracies in percent, or bits, NaN where there are none: (after, on)."""
 
     title: str
     values: np.ndarray
@@ -51,13 +53,14 @@ def mean_matrices(runs: pd.DataFrame, matrix: pd.DataFrame) -> dict[int, pd.Data
 
 @styled
 def accuracy_matrices(runs: pd.DataFrame, matrix: pd.DataFrame, styles: Styles | None = None) -> list[Figure]:
-    """Heat maps of R[after, on] in percent on one colour scale, a family a row, at most 12 panels a figure.
+    """Heat maps of R[after, on] in percent, or bits, on one colour scale, a family a row, at most 12 panels a figure.
 
     Raises:
         UserError: nothing complete to draw, or no complete run has an accuracy matrix.
     """
     runs = runs[runs["status"] == "complete"]
     summary = completed(runs)
+    measure = measure_in(runs)
     rows = list(_rows(runs, matrix, styles))
     require(len(rows) > 0, "no complete run has an accuracy matrix to draw")
     pages: list[list[list[Panel]]] = [[]]
@@ -68,7 +71,8 @@ def accuracy_matrices(runs: pd.DataFrame, matrix: pd.DataFrame, styles: Styles |
     figures = []
     for number, page in enumerate(pages, start=1):
         part = f" ({number} of {len(pages)})" if len(pages) > 1 else ""
-        figures.append(_page(page, f"Accuracy on each experience after learning each{part}", caption(summary, "")))
+        title = f"{measure.words.capitalize()} on each experience after learning each{part}"
+        figures.append(_page(page, title, caption(summary, ""), measure))
     return figures
 
 
@@ -85,7 +89,7 @@ def _rows(runs: pd.DataFrame, matrix: pd.DataFrame, styles: Styles | None) -> It
             if row["configuration"] in means:
                 depth = "" if pd.isna(row["freeze_depth"]) else f" k={row['freeze_depth']}"
                 title = f"{row['strategy']}{depth}{choice_label(row, styles.choices[row['family']])}"
-                panels.append(_panel(title, means[row["configuration"]], width))
+                panels.append(_panel(title, means[row["configuration"]], width, measure_in(runs).factor))
         if len(panels) < 2:
             single += panels
         else:
@@ -93,13 +97,13 @@ def _rows(runs: pd.DataFrame, matrix: pd.DataFrame, styles: Styles | None) -> It
     yield from (single[start : start + ACROSS] for start in range(0, len(single), ACROSS))
 
 
-def _panel(title: str, mean: pd.DataFrame, width: int) -> Panel:
+def _panel(title: str, mean: pd.DataFrame, width: int, factor: float) -> Panel:
     # A strategy that trains once, on everything, has one row, whatever it is numbered.
     after = [int(mean.index[0])] if len(mean) == 1 else list(range(width))
-    return Panel(title, 100 * mean.reindex(index=after, columns=range(width)).to_numpy(dtype=float), after)
+    return Panel(title, factor * mean.reindex(index=after, columns=range(width)).to_numpy(dtype=float), after)
 
 
-def _page(page: list[list[Panel]], title: str, text: str) -> Figure:
+def _page(page: list[list[Panel]], title: str, text: str, measure: Measure) -> Figure:
     columns = max(max(map(len, page)), 3)
     side = 1.9
     heights = [max(0.3, *(len(panel.after) / panel.values.shape[1] for panel in panels)) for panels in page]
@@ -109,22 +113,31 @@ def _page(page: list[list[Panel]], title: str, text: str) -> Figure:
         notes.append("Hatched: not evaluated, as where an experience has no parameters yet.")
     add_caption(figure, *notes)
     grid = figure.subplots(len(page), columns, squeeze=False, height_ratios=heights)
-    colours = ScalarMappable(Normalize(0, 100), COLOURS)
+    colours = _colours(page, measure)
     for axes_row, panels in zip(grid, page, strict=True):
         for axes in axes_row[len(panels) :]:
             axes.remove()
         for place, (axes, panel) in enumerate(zip(axes_row, panels, strict=False)):
-            _heat_map(axes, panel, colours, place == 0)
-    figure.colorbar(colours, ax=figure.axes, label="accuracy (%)", aspect=30, shrink=0.9, pad=0.01)
+            _heat_map(axes, panel, colours, measure, place == 0)
+    figure.colorbar(colours, ax=figure.axes, label=f"{measure.words} ({measure.unit})", aspect=30, shrink=0.9, pad=0.01)
     return figure
 
 
-def _heat_map(axes: Axes, panel: Panel, colours: ScalarMappable, first: bool) -> None:
+def _colours(page: list[list[Panel]], measure: Measure) -> ScalarMappable:
+    """Light is good: of accuracies from 0 to 100 %, of other measures over what there is."""
+    if measure is ACCURACY:
+        return ScalarMappable(Normalize(0, 100), COLOURS)
+    every = np.concatenate([panel.values.ravel() for panels in page for panel in panels])
+    return ScalarMappable(Normalize(np.nanmin(every), np.nanmax(every)), f"{COLOURS}_r")
+
+
+def _heat_map(axes: Axes, panel: Panel, colours: ScalarMappable, measure: Measure, first: bool) -> None:
     values, length = panel.values, panel.values.shape[1]
+    norm: Any = colours.norm
     axes.set_facecolor("#ececec")
     axes.patch.set(hatch="////", edgecolor="#bdbdbd")
     axes.grid(False)
-    axes.imshow(np.ma.masked_invalid(values), cmap=colours.get_cmap(), vmin=0, vmax=100)
+    axes.imshow(np.ma.masked_invalid(values), cmap=colours.get_cmap(), norm=norm)
     every = 1 if length <= NUMBERED_TO else int(np.ceil(length / 5))
     axes.set_xticks(range(0, length, every), [str(on + 1) for on in range(0, length, every)])
     if len(panel.after) == 1:
@@ -141,5 +154,14 @@ def _heat_map(axes: Axes, panel: Panel, colours: ScalarMappable, first: bool) ->
         size = 7.5 if length <= 6 else 5.5
         for (after, on), value in np.ndenumerate(values):
             if np.isfinite(value):
-                ink = "white" if value < 55 else "black"
-                axes.text(on, after, f"{value:.0f}", ha="center", va="center", fontsize=size, color=ink)
+                share = float(norm(value))
+                ink = "white" if (1 - share if measure.less_is_better else share) < 0.55 else "black"
+                axes.text(
+                    on,
+                    after,
+                    f"{value:.{0 if measure is ACCURACY else 2}f}",
+                    ha="center",
+                    va="center",
+                    fontsize=size,
+                    color=ink,
+                )

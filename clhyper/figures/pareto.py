@@ -11,7 +11,8 @@ from clhyper.figures.against_cost import check_cost, front_against_cost
 from clhyper.figures.style import save
 from clhyper.figures.summary import Setting, family_order, settings, summarise
 from clhyper.figures.table import Column, identity_columns, markdown, narrowed, rich_table
-from clhyper.figures.units import COSTS, human_count, human_fraction, human_seconds, in_words
+from clhyper.figures.units import COSTS, human_count, human_fraction, human_metric, human_seconds, in_words
+from clhyper.measures import measure_of
 from clhyper.runs.columns import CONFIGURATION
 from clhyper.runs.files import write
 
@@ -77,11 +78,12 @@ def _columns(setting: Setting, metric: str, cost: str) -> tuple[list[Column], li
     rows = setting.rows.loc[order.index]
     columns, shared = identity_columns(rows[[*CONFIGURATION]])
     half = rows["metric_high"] - rows["metric"]
+    texts = [human_metric(metric, *pair) for pair in zip(rows["metric"], half, strict=True)]
     amount: Callable[[float], str] = lambda value: human_count(value, COSTS[cost].unit)  # noqa: E731
     amount = human_seconds if cost.endswith("_seconds") else amount
     columns += [
         Column("seeds", [str(count) for count in rows["seeds"]]),
-        Column(f"{in_words(metric)} %", [human_fraction(*pair) for pair in zip(rows["metric"], half, strict=True)]),
+        Column(f"{in_words(metric)} {measure_of(metric).unit}", texts),
         Column(COSTS[cost].label, [amount(value) for value in rows["cost"]]),
         Column("on front", ["yes" if is_on else "" for is_on in rows["on_front"]], numeric=False),
         Column("probability %", [human_fraction(value) for value in rows["probability"]]),

@@ -11,7 +11,7 @@ from clhyper.figures.against_depth import accuracy_and_forgetting_against_depth
 from clhyper.figures.matrices import accuracy_matrices
 from clhyper.figures.stream import accuracy_over_stream
 from clhyper.figures.style import Styles, save, styles_of
-from clhyper.figures.summary import Setting, settings, summarise
+from clhyper.figures.summary import Setting, measure_in, settings, summarise
 
 __all__ = [
     "accuracy_against_cost",
@@ -30,7 +30,8 @@ def plot_all(runs: pd.DataFrame, matrix: pd.DataFrame, folder: Path, cost: str =
     Files: `forgetting-against-<cost>`, `accuracy-against-<cost>`, `accuracy-and-forgetting-against-depth`,
     `accuracy-matrix` (`-1`, `-2`, … where one page isn't enough), `accuracy-over-stream`; one set for each benchmark,
     its name in front, if there are several (likewise for backbones, stream lengths, validation and test images).
-    A series looks the same in all of them.
+    A series looks the same in all of them. Of a stream that is measured in bits, names have `bits` in place of
+    `accuracy`.
 
     Raises:
         UserError: no run is complete, `cost` isn't one of `COSTS` or was never measured, or it is a time and the
@@ -51,15 +52,17 @@ def _draw_set(one: Setting, matrix: pd.DataFrame, folder: Path, cost: str, style
     named: dict[str, Figure] = {}
     costly = runs[runs[cost].notna()]
     axis = cost.replace("_", "-")
-    if costly["forgetting"].notna().any():
+    measure = measure_in(runs)
+    final, forgetting = measure.metrics[:2]
+    if costly[forgetting].notna().any():
         named[f"forgetting-against-{axis}"] = forgetting_against_cost(runs, cost, styles)
-    if costly["acc"].notna().any():
-        named[f"accuracy-against-{axis}"] = accuracy_against_cost(runs, cost, styles)
+    if costly[final].notna().any():
+        named[f"{measure.name}-against-{axis}"] = accuracy_against_cost(runs, cost, styles)
     if runs["freeze_depth"].notna().any():
-        named["accuracy-and-forgetting-against-depth"] = accuracy_and_forgetting_against_depth(runs, styles)
+        named[f"{measure.name}-and-forgetting-against-depth"] = accuracy_and_forgetting_against_depth(runs, styles)
     if matrix["folder"].isin(runs["folder"]).any():
         pages = accuracy_matrices(runs, matrix, styles)
         for number, page in enumerate(pages, start=1):
-            named["accuracy-matrix" + (f"-{number}" if len(pages) > 1 else "")] = page
-        named["accuracy-over-stream"] = accuracy_over_stream(runs, matrix, styles)
+            named[f"{measure.name}-matrix" + (f"-{number}" if len(pages) > 1 else "")] = page
+        named[f"{measure.name}-over-stream"] = accuracy_over_stream(runs, matrix, styles)
     return [file for name, figure in named.items() for file in save(figure, folder / (one.prefix + name))]

@@ -10,7 +10,8 @@ from rich.text import Text
 
 from clhyper.figures.style import COLOURS, add_caption, new_figure, save, styled
 from clhyper.figures.table import Column, markdown, narrowed, rich_table
-from clhyper.figures.units import human_fraction, in_words
+from clhyper.figures.units import human_metric, in_words
+from clhyper.measures import measure_of
 from clhyper.runs.files import write
 from clhyper.runs.ranking import Ranking
 
@@ -108,14 +109,19 @@ def _bar(axes: Axes, start: float, end: float, difference: float) -> None:
 
 
 def _columns(ranking: Ranking, streams: bool) -> list[Column]:
+    metric = ranking.metric
+    unit = measure_of(metric).unit
     columns = [
         Column("configuration", list(ranking.means.index), numeric=False),
         Column("mean rank", [f"{value:.2f}" for value in ranking.mean_ranks]),
-        Column(f"mean {in_words(ranking.metric)} %", [human_fraction(value) for value in ranking.means.mean(axis=1)]),
+        Column(
+            f"mean {in_words(metric)} {unit}", [human_metric(metric, value) for value in ranking.means.mean(axis=1)]
+        ),
     ]
     for name in ranking.means if streams else ():
         cells = zip(ranking.means[name], ranking.ranks[name], strict=True)
-        columns.append(Column(f"{name}: % (rank)", [f"{human_fraction(value)} ({place:g})" for value, place in cells]))
+        texts = [f"{human_metric(metric, value)} ({place:g})" for value, place in cells]
+        columns.append(Column(f"{name}: {unit} (rank)", texts))
     return columns
 
 

@@ -8,14 +8,15 @@ import numpy as np
 import pandas as pd
 
 from clhyper.figures.summary import choice_label, identified, mean_and_interval, setting_title, with_depth_zero
+from clhyper.measures import LESS_IS_BETTER
 from clhyper.runs.results import CHOICES, COSTS, SETTING, without_option
 
 REPEATED = ("seed", "order")
 
 
 def direction(measure: str) -> int:
-    """-1 for what is better when smaller, forgetting and every cost, and 1 for what is better when larger."""
-    return -1 if measure == "forgetting" or measure in COSTS else 1
+    """-1 for what is better when smaller, forgetting, bits and every cost, and 1 for what is better when larger."""
+    return -1 if measure in (*LESS_IS_BETTER, *COSTS) else 1
 
 
 @dataclass(frozen=True)

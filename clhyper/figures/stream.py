@@ -21,14 +21,14 @@ from clhyper.figures.style import (
     series_of,
     styled,
 )
-from clhyper.figures.summary import identified, mean_and_interval
+from clhyper.figures.summary import identified, mean_and_interval, measure_in
 from clhyper.runs.results import REPETITION
 
 LEVEL: dict[str, Any] = {"linestyle": (0, (6, 3)), "linewidth": 1}
 
 
 def accuracy_so_far(runs: pd.DataFrame, matrix: pd.DataFrame) -> pd.DataFrame:
-    """Mean accuracy over the experiences seen so far, over seeds, as fractions.
+    """Mean accuracy over the experiences seen so far, over seeds, in the stream's measure.
 
     Columns: `configuration` as in `identified(runs)`, `after` (0-based), `mean`, `interval` (95 % half-width, NaN for
     one seed). A run that trained once, on the whole stream, has one row; it has seen every experience.
@@ -48,7 +48,7 @@ def accuracy_so_far(runs: pd.DataFrame, matrix: pd.DataFrame) -> pd.DataFrame:
 
 @styled
 def accuracy_over_stream(runs: pd.DataFrame, matrix: pd.DataFrame, styles: Styles | None = None) -> Figure:
-    """Mean accuracy in percent over the experiences seen so far, one panel a freeze depth.
+    """Mean accuracy in percent, or bits, over the experiences seen so far, one panel a freeze depth.
 
     Strategies without a depth are drawn in every panel, and what learns the whole stream at once as a level line.
 
@@ -60,10 +60,14 @@ def accuracy_over_stream(runs: pd.DataFrame, matrix: pd.DataFrame, styles: Style
     course = accuracy_so_far(runs, matrix)
     require(len(course) > 0, "no complete run has an accuracy matrix to draw")
     drawn = series_of(summary, styles)
+    measure = measure_in(runs)
+    words = measure.words
     depths: list[int | None] = sorted(summary["freeze_depth"].dropna().astype(int).unique()) or [None]
     columns = min(len(depths), 3)
     lines = -(-len(depths) // columns)
-    figure = new_figure(3.1 * columns + 3 * (columns < 3), 2.7 * lines + 1.2, "Accuracy on the experiences seen so far")
+    figure = new_figure(
+        3.1 * columns + 3 * (columns < 3), 2.7 * lines + 1.2, f"{words.capitalize()} on the experiences seen so far"
+    )
     once = set(course["configuration"][~course["configuration"].duplicated(keep=False)])
     level = ["Level line: learned all at once."] if once else []
     add_caption(figure, caption(summary, "bands"), *level)
@@ -72,26 +76,26 @@ def accuracy_over_stream(runs: pd.DataFrame, matrix: pd.DataFrame, styles: Style
         for one in drawn:
             at_depth = one.rows[(one.rows["freeze_depth"] == depth).fillna(False) | one.rows["freeze_depth"].isna()]
             for _, row in at_depth.iterrows():
-                _curve(axes, one, course[course["configuration"] == row["configuration"]])
+                _curve(axes, one, course[course["configuration"] == row["configuration"]], measure.factor)
         axes.set_title("" if depth is None else f"freeze depth k={depth}")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.xaxis.set_tick_params(labelbottom=True)
     # A small sample's interval may reach beyond what an accuracy can be.
-    grid[0].set_ylim(max(grid[0].get_ylim()[0], 0), min(grid[0].get_ylim()[1], 102))
+    grid[0].set_ylim(max(grid[0].get_ylim()[0], 0), min(grid[0].get_ylim()[1], 1.02 * measure.factor * measure.most))
     for axes in grid[len(depths) :]:
         axes.remove()
     for axes in grid[: len(depths)]:
         axes.set_xlabel("experiences learned")
         if axes.get_subplotspec().is_first_col():
-            axes.set_ylabel("mean accuracy (%)")
+            axes.set_ylabel(f"mean {words} ({measure.unit})")
     handles = [_handle(one, set(one.rows["configuration"]) <= once) for one in drawn]
     add_legend(figure, handles)
     return figure
 
 
-def _curve(axes: Axes, one: Series, course: pd.DataFrame) -> None:
+def _curve(axes: Axes, one: Series, course: pd.DataFrame, factor: float) -> None:
     style = one.style
-    middle, interval = 100 * course["mean"].to_numpy(), 100 * np.nan_to_num(course["interval"].to_numpy())
+    middle, interval = factor * course["mean"].to_numpy(), factor * np.nan_to_num(course["interval"].to_numpy())
     if len(course) == 1:
         axes.axhline(middle[0], color=style.colour, **LEVEL)
         axes.axhspan(middle[0] - interval[0], middle[0] + interval[0], color=style.colour, alpha=0.1, linewidth=0)

@@ -12,7 +12,7 @@ from clhyper.figures.curves import loss_against
 from clhyper.figures.relations import Correlation, correlations, direction, overtakings, widenings
 from clhyper.figures.study_figures import Made, Part, figures, heading
 from clhyper.figures.summary import (
-    FRACTIONS,
+    METRICS,
     Setting,
     choice_label,
     distinguishing,
@@ -21,7 +21,8 @@ from clhyper.figures.summary import (
     summarise,
 )
 from clhyper.figures.table import to_markdown
-from clhyper.figures.units import COSTS, human_count, human_fraction
+from clhyper.figures.units import COSTS, difference_unit, human_count, human_metric
+from clhyper.measures import measure_of
 from clhyper.runs.archive import PRETRAINED
 from clhyper.runs.compare import Interval, compare_rows
 from clhyper.runs.naming import configurations
@@ -79,7 +80,7 @@ def _differences(
     """A table with a row for each configuration; `references` by the depth they serve, None for every depth."""
     summary = summarise(rows)
     choices = distinguishing(summary)
-    unit = "points" if measure in FRACTIONS else COSTS[measure].unit or "count"
+    unit = difference_unit(measure) if measure in METRICS else COSTS[measure].unit or "count"
     lines = [
         f"| {measure.replace('_', ' ')} minus that of {title} | difference ({unit}) | 95 % interval (t) | bootstrap"
         " | p (paired t) | p (Wilcoxon) | pairs |",
@@ -112,7 +113,9 @@ def row_label(row: pd.Series, choices: list[str]) -> str:
 
 
 def _amount(measure: str, value: float) -> str:
-    return human_fraction(value, signed=True) if measure in FRACTIONS else human_count(value, COSTS[measure].unit)
+    if measure in METRICS:
+        return human_metric(measure, value, signed=True)
+    return human_count(value, COSTS[measure].unit)
 
 
 def _span(measure: str, interval: Interval | None) -> str:
@@ -160,7 +163,7 @@ def correlation(part: Part) -> Made:
 def _losses(found: list[Correlation], x: str, measure: str) -> list[str]:
     """The numbers of the figure: each stream's x, and what each configuration and depth loses there."""
     titles = [f"{one.label} k={one.depth}".replace("|", "\\|") for one in found]
-    unit = "points" if measure in FRACTIONS else COSTS[measure].unit or "count"
+    unit = difference_unit(measure) if measure in METRICS else COSTS[measure].unit or "count"
     lines = [
         f"| data set | stream | {x.replace('_', ' ')} | {' | '.join(f'{title} ({unit})' for title in titles)} |",
         f"| :--- | :--- | ---: |{' ---: |' * len(titles)}",
@@ -221,12 +224,13 @@ def overtakes(part: Part) -> Made:
             lines += [f"No complete run of {strategy} k={depth} shares a seed with another row.", ""]
             continue
         title = "ACC" if measure == "acc" else measure.replace("_", " ")
+        title, points = f"{title} {measure_of(measure).unit}", difference_unit(measure)
         lines += [
-            f"| | {cost.replace('_', ' ')} | {title} % | {strategy} at as much, minus it (points) | overtakes at |",
+            f"| | {cost.replace('_', ' ')} | {title} | {strategy} at as much, minus it ({points}) | overtakes at |",
             "| :--- | ---: | ---: | ---: | ---: |",
         ]
         for row in found:
-            difference = human_fraction(*row.difference, signed=True)
+            difference = human_metric(measure, *row.difference, signed=True)
             ends = {"less": "at its least, which is more", "more": "at its most, which is less"}
             difference += f" ({ends[row.outside]})" if row.outside else ""
             mean, interval = row.at
@@ -235,7 +239,7 @@ def overtakes(part: Part) -> Made:
                 at = human_count(mean, unit) + (f" ± {human_count(interval, unit)}" if interval == interval else "")
                 at += "" if row.crossings == row.pairs else f" in {row.crossings} of {row.pairs} pairs, else never"
             label = row_label(row.row, choices)
-            value = human_fraction(row.measure)
+            value = human_metric(measure, row.measure)
             lines.append(f"| {label} | {human_count(row.cost, unit)} | {value} | {difference} | {at} |")
         lines.append("")
     lines.append(
@@ -256,7 +260,7 @@ def widens(part: Part) -> Made:
         if not found:
             lines += [f"{measure}: no row and {strategy} have complete runs with {option} and without it.", ""]
             continue
-        unit = "points" if measure in FRACTIONS else COSTS[measure].unit or "count"
+        unit = difference_unit(measure) if measure in METRICS else COSTS[measure].unit or "count"
         lines += [
             f"| {measure.replace('_', ' ')} minus that of {strategy} at the same depth ({unit}) | with {option} |"
             " without | with minus without | pairs |",

@@ -26,6 +26,8 @@ from clhyper.figures.summary import (
     setting_title,
     summarise,
 )
+from clhyper.figures.units import in_words
+from clhyper.measures import LESS_IS_BETTER, measure_of
 from clhyper.runs.files import write
 from clhyper.runs.results import SETTING
 
@@ -242,6 +244,13 @@ def norms(summary: pd.DataFrame) -> str:
     return "\nNorms: " + "; ".join(f"{norm} in {families}" for norm, families in users.items()) + "."
 
 
-def percent(values: Any) -> np.ndarray:
-    """Fractions as percentages."""
-    return 100 * np.asarray(values, dtype=float)
+def percent(values: Any, metric: str = "acc") -> np.ndarray:
+    """Fractions as percentages; those of a metric in bits as they are."""
+    return measure_of(metric).factor * np.asarray(values, dtype=float)
+
+
+def axis_label(metric: str, name: str | None = None) -> str:
+    """A metric with its unit and the direction that is better, for an upright axis: `ACC (%)  more is better →`."""
+    which = "← less" if metric in LESS_IS_BETTER else "more"
+    end = "" if metric in LESS_IS_BETTER else " →"
+    return f"{name or in_words(metric)} ({measure_of(metric).unit})  {which} is better{end}"

@@ -12,11 +12,13 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from clhyper.figures.units import COSTS
+from clhyper.measures import ACCURACY, BITS, Measure
 from clhyper.runs.columns import CHOICES, CONFIGURATION, INFERRED, REPETITION, SETTING
 from clhyper.runs.results import without_option
 
 FRACTIONS = ("acc", "forgetting", "learning_accuracy", "bwt", "fwt", *INFERRED)
-MEASURES = (*FRACTIONS, *COSTS)
+METRICS = (*FRACTIONS, *BITS.metrics)
+MEASURES = (*METRICS, *COSTS)
 
 BOUNDS = ("naive", "separate", "joint")
 """Listed last and drawn in grey: a reader meets the methods first, then what they lie between."""
@@ -117,13 +119,14 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
     characters; `fewest_at_once` and `runs_at_once`, how many runs shared the machine in the complete run that had the
     fewest beside it and in the one that had the most; and for each of `MEASURES` its mean over
     complete runs and `<measure>_interval`, the half-width of the 95 % Student t interval (NaN for a single
-    repetition). Units are those of `runs`: fractions, MACs, seconds, milliseconds, bytes, counts. A repetition run
-    twice counts once, with its mean. `configuration` numbers the rows as `identified(runs)` does.
+    repetition). Units are those of `runs`: fractions, bits, MACs, seconds, milliseconds, bytes, counts. A repetition
+    run twice counts once, with its mean. `configuration` numbers the rows as `identified(runs)` does.
     """
     identity = ("configuration", *CONFIGURATION)
     spread = [f"{measure}{suffix}" for measure in MEASURES for suffix in ("", "_interval")]
     columns = [*identity, "orders", "seeds", "failed", "interrupted", "fewest_at_once", "runs_at_once", "note", *spread]
     runs = identified(runs)
+    runs = runs.assign(**dict.fromkeys(set(BITS.metrics) - set(runs), math.nan))
     numbers = runs.assign(**{name: pd.to_numeric(runs[name]) for name in MEASURES})[runs["status"] == "complete"]
     by_seed = numbers.groupby(["configuration", *REPETITION], dropna=False)[list(MEASURES)].mean()
     first = runs.drop_duplicates("configuration").sort_values("configuration")
@@ -242,6 +245,11 @@ def settings(frame: pd.DataFrame) -> Iterator[Setting]:
         parts = [re.sub(r"[^\w.]+", "-", str(first[name])).strip("-") for name in differing]
         prefix = "-".join(part for part in parts if part)
         yield Setting(setting_title(first), prefix + "-" if prefix else "", rows)
+
+
+def measure_in(rows: pd.DataFrame) -> Measure:
+    """What runs of one setting, or their summary, are measured by: bits where they have bits, else accuracy."""
+    return BITS if BITS.metrics[0] in rows and rows[BITS.metrics[0]].notna().any() else ACCURACY
 
 
 def distinguishing(summary: pd.DataFrame) -> list[str]:

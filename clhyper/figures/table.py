@@ -20,12 +20,14 @@ from clhyper.figures.summary import (
     FRACTIONS,
     MEASURES,
     Setting,
+    measure_in,
     repetitions,
     settings,
     sharing,
     summarise,
 )
-from clhyper.figures.units import COSTS, human_count, human_fraction, human_seconds
+from clhyper.figures.units import COSTS, human_count, human_metric, human_seconds
+from clhyper.measures import BITS, measure_of
 from clhyper.runs.files import write
 from clhyper.runs.results import CHOICES
 
@@ -33,6 +35,7 @@ __all__ = ["Column", "columns_of", "show", "summarise", "to_csv", "to_markdown"]
 
 DROPPED_FIRST = (
     *("front norm", "engine", "device", "epochs", "task by entropy %", "task by features %", "FWT %", "BWT %"),
+    *("FWT bits", "BWT bits", "learning bits"),
     *("class incremental by entropy %", "class incremental by features %", "learning accuracy %"),
     *("seconds", "bytes kept", "train MACs", "class order", "front", "norm"),
 )
@@ -125,9 +128,10 @@ def to_csv(summary: pd.DataFrame, path: Path) -> None:
 
     `<measure>_interval` is the half-width of the 95 % Student t interval over seeds.
     """
-    units = dict.fromkeys(FRACTIONS, "fraction")
+    units = dict.fromkeys(FRACTIONS, "fraction") | dict.fromkeys(BITS.metrics, "bits")
     units |= {name: cost.unit.replace("B", "bytes") or "count" for name, cost in COSTS.items()}
-    headers = {name + suffix: f"{name}{suffix} [{units[name]}]" for name in MEASURES for suffix in ("", "_interval")}
+    measures = [name for name in MEASURES if name not in BITS.metrics or summary[name].notna().any()]
+    headers = {name + suffix: f"{name}{suffix} [{units[name]}]" for name in measures for suffix in ("", "_interval")}
     plain = summary[[*CONFIGURATION, "orders", "seeds", "failed", "interrupted", "runs_at_once", *headers, "note"]]
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     write(Path(path), plain.rename(columns=headers).to_csv(index=False).encode())
@@ -170,9 +174,15 @@ def columns_of(setting: Setting) -> tuple[list[Column], list[str]]:
         ("class_incremental_accuracy_by_features", "class incremental by features %"),
         ("task_inference_accuracy_by_entropy", "task by entropy %"),
         ("task_inference_accuracy_by_features", "task by features %"),
+        ("bits", "bits"),
+        ("bits_forgetting", "forgetting bits"),
+        ("learning_bits", "learning bits"),
+        ("bits_bwt", "BWT bits"),
+        ("bits_fwt", "FWT bits"),
     ):
         pairs = zip(rows[name], rows[f"{name}_interval"], strict=True)
-        _add(columns, rows, name, header, [human_fraction(*pair, signed=name in ("bwt", "fwt")) for pair in pairs])
+        signed = name in measure_of(name).signed
+        _add(columns, rows, name, header, [human_metric(name, *pair, signed=signed) for pair in pairs])
     formats: dict[str, tuple[str, Callable[[float], str]]] = {
         "train_macs": ("train MACs", human_count),
         "train_seconds": ("seconds", human_seconds),
@@ -217,8 +227,8 @@ def identity_columns(rows: pd.DataFrame) -> tuple[list[Column], list[str]]:
 
 
 def _add(columns: list[Column], rows: pd.DataFrame, name: str, header: str, cells: list[str]) -> None:
-    """A column that nobody measured isn't shown, unless it is the accuracy."""
-    if name == "acc" or rows[name].notna().any():
+    """A column that nobody measured isn't shown, unless it is what the stream is measured by."""
+    if name == measure_in(rows).metrics[0] or rows[name].notna().any():
         columns.append(Column(header, cells))
 
 

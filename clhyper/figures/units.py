@@ -4,6 +4,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from clhyper.measures import ACCURACY, Measure, measure_of
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -40,7 +42,16 @@ COSTS: dict[str, Cost] = {
 """Every cost a figure can have on its axis. Columns hold plain MACs, seconds, milliseconds, bytes and counts; axes
 divide by the power of 1000 that `axis_scale` picks."""
 
-_METRICS = {"acc": "ACC", "bwt": "BWT", "fwt": "FWT"}
+_METRICS = {
+    "acc": "ACC",
+    "bwt": "BWT",
+    "fwt": "FWT",
+    "bits": "Bits per character",
+    "bits_forgetting": "Forgetting",
+    "bits_bwt": "BWT",
+    "bits_fwt": "FWT",
+    "learning_bits": "Bits when learned",
+}
 
 
 def in_words(metric: str) -> str:
@@ -82,10 +93,25 @@ def human_seconds(value: float) -> str:
     return f"{value / 60:.1f} min" if value < 7200 else f"{value / 3600:.1f} h"
 
 
-def human_fraction(mean: float, interval: float = math.nan, signed: bool = False) -> str:
-    """A fraction in percent with its 95 % half-width (`92.0 ± 0.4`), without ± where there is no interval."""
+def human_fraction(mean: float, interval: float = math.nan, signed: bool = False, measure: Measure = ACCURACY) -> str:
+    """A fraction in percent with its 95 % half-width (`92.0 ± 0.4`), without ± where there is no interval.
+
+    measure: what the number is of, where it is no fraction: bits as `1.234 ± 0.012`.
+    """
     if not math.isfinite(mean):
         return "–"  # noqa: RUF001
-    rounded = round(100 * mean, 1) + 0.0  # + 0.0 turns -0.0 into 0.0
-    text = f"{rounded:+.1f}" if signed and rounded else f"{rounded:.1f}"
-    return f"{text} ± {100 * interval:.1f}" if math.isfinite(interval) else text
+    digits = measure.digits
+    rounded = round(measure.factor * mean, digits) + 0.0  # + 0.0 turns -0.0 into 0.0
+    text = f"{rounded:+.{digits}f}" if signed and rounded else f"{rounded:.{digits}f}"
+    return f"{text} ± {measure.factor * interval:.{digits}f}" if math.isfinite(interval) else text
+
+
+def human_metric(metric: str, mean: float, interval: float = math.nan, signed: bool = False) -> str:
+    """`human_fraction` of a metric by its name, in percent or in bits."""
+    return human_fraction(mean, interval, signed, measure_of(metric))
+
+
+def difference_unit(metric: str) -> str:
+    """What differences of a metric are in: points of percent, or bits."""
+    measure = measure_of(metric)
+    return "points" if measure is ACCURACY else measure.unit

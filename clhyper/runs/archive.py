@@ -18,6 +18,7 @@ from clhyper.runs.config import RunConfig
 from clhyper.runs.files import read_json, read_object, write
 from clhyper.runs.folder import CONFIG, ENVIRONMENT, FAILURE, MATRIX, RESULT
 from clhyper.runs.fronts import name_and_hash
+from clhyper.runs.reading import matrix_of
 from clhyper.runs.results import SETTING, load, load_matrix, without_option
 from clhyper.runs.study import Planned
 
@@ -58,7 +59,7 @@ def pack(
         line = {"run": one.config.name, "stream": one.stream, "config": config}
         line |= {key: value for key, name in _FILES.items() if (value := read_json(folder / name)) is not None}
         if "matrix" in line:
-            line["matrix"] = _rounded(line["matrix"]) if len(line["matrix"]) <= _LARGEST else []
+            line["matrix"] = _rounded(line["matrix"]) if len(matrix_of(line["matrix"])[1]) <= _LARGEST else []
         if "failure" in line:  # its details are a traceback, which names the machine's folders
             line["failure"] = {"reason": read_object(folder / FAILURE).get("reason")}
         for key, text in (("failure", "reason"), ("result", "front")):
@@ -122,6 +123,8 @@ def _digest(line: Mapping[str, Any]) -> str:
 def _rounded(value: Any) -> Any:
     if isinstance(value, list):
         return [_rounded(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _rounded(item) for name, item in value.items()}
     return round(value, 5) if isinstance(value, float) else value
 
 

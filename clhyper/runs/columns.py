@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from clhyper.measures import ACCURACY, BITS
 from clhyper.options import TrainingOptions
 
 INFERRED = tuple(
@@ -10,7 +11,7 @@ INFERRED = tuple(
     for measure in ("class_incremental_accuracy", "task_inference_accuracy")
 )
 """Accuracies where the task isn't told."""
-METRICS = ("acc", "forgetting", "bwt", "fwt", "learning_accuracy", *INFERRED)
+METRICS = (*ACCURACY.metrics, *INFERRED, *BITS.metrics)
 COSTS = (
     "train_macs",
     "front_macs",
@@ -48,6 +49,7 @@ TRAINING = (*(field.name for field in dataclasses.fields(TrainingOptions)), "aug
 """Options of training that all strategies have."""
 
 _ACCURACY = "fraction"
+_MEASURED = "fraction, or bits"
 OF_RUNS = {
     "status": ("", "complete, failed, or interrupted"),
     "reason": ("", "why a run has no result"),
@@ -76,6 +78,11 @@ OF_RUNS = {
     "learning_accuracy": (_ACCURACY, "mean accuracy of each experience when it was learned"),
     **{name: (_ACCURACY, name.replace("_by_", " by ").replace("_", " ").replace("features", "front features"))
        for name in INFERRED},
+    "bits": ("bits", "bits per character after the whole stream, a mean over its experiences; of streams of text"),
+    "bits_forgetting": ("bits", "last bits minus the least before, mean over all experiences but the last"),
+    "bits_bwt": ("bits", "backward transfer: bits when learned minus the last, so that more is better"),
+    "bits_fwt": ("bits", "forward transfer: bits at initialisation minus those before learning"),
+    "learning_bits": ("bits", "mean bits of each experience when it was learned"),
     **dict.fromkeys(COSTS, ("", "")),
     "similarity": ("0 to 1", "of the stream's experiences, mean over pairs"),
     "variant": ("", "options of training in which runs of one strategy and depth differ"),
@@ -87,7 +94,7 @@ OF_EXPERIENCES = {
     "folder": ("", "the run's folder"),
     "training": ("count", "trainings of the run before this one"),
     "experience": ("", "number of the experience that was learned last, from 0"),
-    "accuracy": (_ACCURACY, "mean over the experiences learned so far, after this one"),
+    "accuracy": (_MEASURED, "mean over the experiences learned so far, after this one; of text, bits per character"),
     **{name: ("", "") for name in COSTS if name not in OF_USE},
 }
 """Unit and meaning of `load_experiences`' columns, in order."""
@@ -95,6 +102,7 @@ OF_CELLS = {
     "folder": ("", "the run's folder"),
     "after": ("", "training experience, from 0"),
     "on": ("", "test experience, from 0"),
-    "accuracy": (_ACCURACY, "R[after, on]; empty where that experience had no parameters yet"),
+    "measure": ("", "what R holds: accuracy or bits"),
+    "accuracy": (_MEASURED, "R[after, on]; empty where that experience had no parameters yet"),
 }
 """Unit and meaning of `load_matrix`'s columns, in order."""

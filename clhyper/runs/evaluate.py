@@ -10,6 +10,7 @@ import torch
 
 from clhyper.evaluation import AccuracyMatrix, CostMeter
 from clhyper.evaluation.cost import COSTS
+from clhyper.measures import ACCURACY, MEASURES, Measure
 from clhyper.runs.run import environment, measure_use
 from clhyper.runs.trained import trained
 
@@ -19,6 +20,8 @@ _USE = ("generation_ms", "batch_ms", "bytes_per_task")
 @dataclass(frozen=True)
 class Evaluation:
     """Accuracies on each test experience (fractions, None where it hasn't been learned) and the costs of use.
+
+    `measure`: bits in place of accuracies where the stream is measured so.
 
     `classes`, `images`: the data set's classes in each experience, and the number of images evaluated.
     `same_data`: whether the images are those that the run was evaluated on; only then can accuracies be equal.
@@ -35,6 +38,7 @@ class Evaluation:
     recorded: list[float | None]
     use: dict[str, Any]
     environment: dict[str, Any]
+    measure: str = "accuracy"
 
     @property
     def mean(self) -> float | None:
@@ -56,7 +60,8 @@ class Evaluation:
             return "other images than the run was evaluated on, so its recorded accuracies are only to compare with"
         if not self.different:
             return f"equal to the recorded accuracies on the same {self.evaluated_on} images"
-        gaps = ", ".join(f"{i} ({_gap(self.accuracy[i], self.recorded[i])})" for i in self.different)
+        measure = MEASURES[self.measure]
+        gaps = ", ".join(f"{i} ({_gap(self.accuracy[i], self.recorded[i], measure)})" for i in self.different)
         return f"differs from the recorded accuracies in experience {gaps}, on the same {self.evaluated_on} images"
 
     def use_in_words(self) -> dict[str, str]:
@@ -84,7 +89,7 @@ def evaluate(run: Path, data: Path | None = None, device: str = "cpu") -> Evalua
     for experience in found.stream.eval_stream:
         images = experience.images
         images.preparation = dataclasses.replace(images.preparation, mean=found.mean, std=found.std)
-    matrix, meter = AccuracyMatrix(), CostMeter()
+    matrix, meter = AccuracyMatrix(measure=found.stream.measure), CostMeter()
     found.strategy.plugins.append(matrix)
     found.strategy.eval(found.stream.eval_stream)
     measure_use(found.strategy, found.stream, meter)
@@ -101,6 +106,7 @@ def evaluate(run: Path, data: Path | None = None, device: str = "cpu") -> Evalua
         recorded=found.recorded,
         use=meter.use,
         environment=environment(torch.device(device)),
+        measure=found.stream.measure.name,
     )
 
 
@@ -109,5 +115,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def _gap(now: float | None, then: float | None) -> str:
-    return "not recorded" if now is None or then is None else f"{100 * (now - then):+.2f} points"
+def _gap(now: float | None, then: float | None, measure: Measure) -> str:
+    if now is None or then is None:
+        return "not recorded"
+    return f"{measure.factor * (now - then):+.2f} {'points' if measure is ACCURACY else measure.unit}"

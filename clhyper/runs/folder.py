@@ -16,6 +16,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from clhyper.errors import RunError, UserError, require
+from clhyper.measures import ACCURACY
 from clhyper.runs.config import SCHEMA, RunConfig, read_toml
 from clhyper.runs.files import read_object, uninterrupted, write, write_json
 from clhyper.runs.fronts import located
@@ -139,7 +140,7 @@ class RunFolder:
     def write_readable(self, records: list[dict[str, Any]], matrix: list[list[float | None]]) -> None:
         """One line an experience, and the accuracy matrix."""
         write(self.path / EXPERIENCES, "".join(json.dumps(record) + "\n" for record in records).encode())
-        write_json(self.path / MATRIX, matrix)
+        write_json(self.path / MATRIX, as_content(records[-1].get("measure"), matrix) if records else matrix)
 
     def finish(self, result: dict[str, Any]) -> None:
         """Makes the run complete."""
@@ -152,6 +153,11 @@ class RunFolder:
                 if not (self.path / CONFIG).exists():
                     write(self.path / CONFIG, self._given.to_toml().encode())
                 write_json(self.path / FAILURE, {"schema": SCHEMA, "reason": reason, "details": details})
+
+
+def as_content(measure: str | None, matrix: list[list[float | None]]) -> Any:
+    """A matrix as its file has it: rows of accuracies as they are, of another measure with its name."""
+    return matrix if measure in (None, ACCURACY.name) else {"measure": measure, "matrix": matrix}
 
 
 def is_complete(result: dict[str, Any]) -> bool:

@@ -14,8 +14,8 @@ Status = Literal["complete", "skipped", "failed", "busy", "stopped"]
 @dataclass(frozen=True)
 class Progress:
     """A run's state: `done` of `total` epochs over the stream, the present experience (from 1) and epoch (from 1),
-    the batch's loss (None where it isn't told), and the mean accuracy over the experiences learned so far (a fraction,
-    or None)."""
+    the batch's loss (None where it isn't told), and the mean of the stream's measure over the experiences learned so
+    far (a fraction, bits where `measure` is bits, or None)."""
 
     done: int
     total: int
@@ -25,6 +25,7 @@ class Progress:
     epochs: int
     loss: float | None
     accuracy: float | None
+    measure: str = "accuracy"
 
 
 @dataclass(frozen=True)

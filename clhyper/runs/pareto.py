@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from clhyper.errors import UserError, require, unknown
+from clhyper.measures import LESS_IS_BETTER, measure_of
 from clhyper.runs.columns import CONFIGURATION, COSTS, METRICS, REPETITION, SETTING
 from clhyper.runs.comparable import caveats_of, is_measured, kinds
 
@@ -11,7 +12,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RESAMPLES = 4000
-LESS_IS_BETTER = ("forgetting",)
 _DIGITS = 12
 """Beyond them a difference is what is left of rounding."""
 _AT_ONCE = 500
@@ -28,7 +28,7 @@ def pareto(
     """One row a configuration of `load`'s complete runs that has both numbers; a front for each setting.
 
     Columns: those of `CONFIGURATION`; `seeds`, the repetitions (of seed and class order) that have both; `metric`, a
-    fraction, and `cost`, in its unit: means over repetitions, with their 95 % Student t intervals `metric_low`,
+    fraction or bits, and `cost`, in its unit: means over repetitions, with their 95 % Student t intervals `metric_low`,
     `metric_high`, `cost_low` and `cost_high` (NaN of one repetition); `on_front`: no other configuration of the setting
     has a better mean measure for at most the same mean cost, or as good a one for less; `probability` of that, over
     resamples, and `note`, why it has none. `frame.attrs["caveats"]`: why measured costs may mislead.
@@ -104,14 +104,15 @@ def _front(rows: "pd.DataFrame", metric: str, cost: str, resamples: int, seed: i
 
     rows = rows.assign(configuration=rows.groupby(list(CONFIGURATION), dropna=False, sort=True).ngroup())
     first = rows.drop_duplicates("configuration").sort_values("configuration")
-    by_pair = rows.groupby([*REPETITION, "configuration"])[list({metric, cost, "forgetting"})].mean().unstack()
+    forgetting = measure_of(metric).metrics[1]
+    by_pair = rows.groupby([*REPETITION, "configuration"])[list({metric, cost, forgetting})].mean().unstack()
     values, costs = by_pair[metric].to_numpy(), by_pair[cost].to_numpy()  # (pairs, configurations)
     found = first[list(CONFIGURATION)].reset_index(drop=True)
     found["seeds"] = (~np.isnan(values)).sum(axis=0)
     for name, numbers in (("metric", values), ("cost", costs)):
         middle, half = _mean_and_interval(numbers)
         found[name], found[f"{name}_low"], found[f"{name}_high"] = middle, middle - half, middle + half
-    of_stream = by_pair["forgetting"].notna().any(axis=0).to_numpy()
+    of_stream = by_pair[forgetting].notna().any(axis=0).to_numpy()
     of_stream = of_stream | ~of_stream.any()
     several = (found["seeds"] > 1).to_numpy()
     sign = 1 if metric in LESS_IS_BETTER else -1

@@ -63,5 +63,6 @@ class ProgressReporter(SupervisedPlugin):
                 epochs=strategy.train_epochs,
                 loss=float(strategy.loss.detach()),
                 accuracy=sum(known) / len(known) if known else None,
+                measure=self.accuracy.measure.name,
             )
         )

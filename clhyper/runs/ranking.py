@@ -9,10 +9,10 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from clhyper.errors import require, unknown
+from clhyper.measures import LESS_IS_BETTER
 from clhyper.runs.columns import CHOICES, METRICS, REPETITION, SETTING
 from clhyper.runs.compare import signed_rank
 from clhyper.runs.naming import plain_cell, title
-from clhyper.runs.pareto import LESS_IS_BETTER
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from clhyper.errors import UserError, require
+from clhyper.measures import ACCURACY, MEASURES, Measure, measure_of
 from clhyper.runs.columns import COSTS, METRICS, TRAINING
 from clhyper.runs.config import RunConfig, config_from_dict, parse_toml, read_toml
 from clhyper.runs.files import read_json, read_object
@@ -179,11 +180,11 @@ def _columns(folder: Path) -> tuple[dict[str, Any], list[str]]:
     sound = {RESULT: complete, FAILURE: bool(failure), MATRIX: not complete or bool(matrix_in(folder))}
     faults = [f"{name} damaged" for name, good in sound.items() if not good and (folder / name).exists()]
     numbers: dict[str, float | None] = {}
-    for part, names, most in (("metrics", METRICS, 1.0), ("cost", COSTS, 1e30)):
+    for part, names in (("metrics", METRICS), ("cost", COSTS)):
         values: Any = result.get(part)
         values = values if isinstance(values, dict) else {}
         for name in names:
-            numbers[name] = number(values.get(name), most)
+            numbers[name] = number(values.get(name), measure_of(name).most if part == "metrics" else 1e30)
             if numbers[name] is None and values.get(name) is not None:
                 faults.append(f"{RESULT}: {name} {str(values[name])[:40]!r}")
     similarity = result.get("similarity")
@@ -206,16 +207,22 @@ def _shown(columns: dict[str, Any]) -> dict[str, Any]:
 
 
 def matrix_in(folder: Path) -> list[list[float | None]]:
-    """The run's accuracy matrix, fractions or None; empty if it is absent, damaged or no such matrix."""
-    return matrix_of(read_json(folder / MATRIX))
+    """The run's accuracy matrix, fractions or bits or None; empty if it is absent, damaged or no such matrix."""
+    return matrix_of(read_json(folder / MATRIX))[1]
 
 
-def matrix_of(rows: Any) -> list[list[float | None]]:
-    """Rows of fractions or None as they are; empty if they are anything else."""
+def matrix_of(content: Any) -> tuple[Measure, list[list[float | None]]]:
+    """The measure of a matrix and its rows, of numbers or None, as a file has them; no rows if it has anything else.
+
+    Rows alone are of accuracies; `folder.as_content` says what others are.
+    """
+    measure, rows = ACCURACY, content
+    if isinstance(content, dict):
+        measure, rows = MEASURES.get(str(content.get("measure")), ACCURACY), content.get("matrix")
     if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
-        return []
-    whole = all(value is None or number(value, 1.0) is not None for row in rows for value in row)
-    return rows if whole else []
+        return measure, []
+    whole = all(value is None or number(value, measure.most) is not None for row in rows for value in row)
+    return measure, rows if whole else []
 
 
 def number(value: Any, most: float) -> float | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clhyper.errors import UserError
+from clhyper.measures import ACCURACY, MEASURES
 from clhyper.registry import read_once
 from clhyper.runs.columns import (
     CHOICES,
@@ -21,9 +22,10 @@ from clhyper.runs.columns import (
     SETTING,
     TRAINING,
 )
-from clhyper.runs.folder import CONFIG, EXPERIENCES
+from clhyper.runs.files import read_json
+from clhyper.runs.folder import CONFIG, EXPERIENCES, MATRIX
 from clhyper.runs.index import Indexed, digest, read_index, write_index
-from clhyper.runs.reading import Reader, Reading, Stamp, matrix_in, number, stamp_of
+from clhyper.runs.reading import Reader, Reading, Stamp, matrix_of, number, stamp_of
 from clhyper.runs.variants import differences, printable, without_option
 
 if TYPE_CHECKING:
@@ -95,17 +97,20 @@ def as_frame(results: Path, readings: dict[str, Reading], unread: dict[str, str]
 
 def load_matrix(results: Path | str) -> "pd.DataFrame":
     """The accuracy matrices, one row a cell: `folder`, `after` (training experience), `on` (test experience), both
-    from 0, and `accuracy`, a fraction or NaN. Raises `UserError` if there is no such folder."""
+    from 0, `measure`, and `accuracy`: a fraction, bits where the measure is bits, or NaN. Raises `UserError` if there
+    is no such folder."""
     import pandas as pd
 
     results = Path(results)
     columns: dict[str, list[Any]] = {name: [] for name in OF_CELLS}
     for name in read_runs(results)[0]:
         folder = printable(results / name)
-        for after, row in enumerate(matrix_in(results / name)):
+        measure, matrix = matrix_of(read_json(results / name / MATRIX))
+        for after, row in enumerate(matrix):
             columns["folder"] += [folder] * len(row)
             columns["after"] += [after] * len(row)
             columns["on"] += range(len(row))
+            columns["measure"] += [measure.name] * len(row)
             columns["accuracy"] += row
     return pd.DataFrame(columns).astype({"accuracy": float})
 
@@ -114,8 +119,9 @@ def load_experiences(results: Path | str) -> "pd.DataFrame":
     """One row a training of each run, on one experience or on several at once, whether or not the run has ended.
 
     `training` counts them from 0 and `experience` is the last one that it learned; `accuracy` is the mean over the
-    experiences learned so far, a fraction or NaN; costs are those of this training, in `load`'s units, `bytes_kept` and
-    parameters as they are after it. `frame.attrs["unread"]`: by folder, why its records can't be read.
+    experiences learned so far, a fraction, bits of a stream that is measured so, or NaN; costs are those of this
+    training, in `load`'s units, `bytes_kept` and parameters as they are after it. `frame.attrs["unread"]`: by
+    folder, why its records can't be read.
 
     Raises:
         UserError: no such folder.
@@ -210,7 +216,8 @@ def _records(folder: Path) -> Iterator[dict[str, Any]]:
     for line in path.read_text(encoding="utf-8").splitlines():
         record = json.loads(line)
         last = int(record["experience"])
-        learned = [number(value, 1.0) for value in record["accuracy"][: last + 1]]
+        most = MEASURES[record.get("measure", ACCURACY.name)].most
+        learned = [number(value, most) for value in record["accuracy"][: last + 1]]
         whole = learned and None not in learned
         costs = {name: number(record["cost"].get(name), 1e30) for name in COSTS if name not in OF_USE}
         yield {

@@ -18,7 +18,8 @@ from clhyper.engine.host_memory import keep_freed_memory
 from clhyper.engine.seeds import seed_everything_else, seeded
 from clhyper.errors import RunError, UserError, require
 from clhyper.evaluation import AccuracyMatrix, CostMeter, TaskInference
-from clhyper.registry import find
+from clhyper.measures import ACCURACY
+from clhyper.registry import entries, find
 from clhyper.runs.config import RunConfig
 from clhyper.runs.files import read_json
 from clhyper.runs.folder import RESULT, RunFolder
@@ -132,12 +133,28 @@ def prepare(config: RunConfig) -> tuple[Any, Any]:
     stream = find("benchmark", config.benchmark).load()(**config.benchmark_options)
     with seeded(config.seed, 0):
         backbone = stream.backbone()
+    _check_reading(config, stream, backbone)
     front, _ = split(backbone, config.strategy_options.get("freeze_depth", 0))
     if config.strategy_options.get("front") is not None:
         tried = copy.deepcopy(front)
         set_norm(tried, config.strategy_options["front_norm"])
         load_front(tried, config.strategy_options["front"])
     return stream, backbone
+
+
+def _check_reading(config: RunConfig, stream: Any, backbone: Any) -> None:
+    """Raises `UserError` if a strategy reads sequences and the stream's backbone none, or the other way round."""
+    reads = find("strategy", config.strategy).constant("reads_sequences", False)
+    readers = [name for name, entry in entries("strategy").items() if entry.constant("reads_sequences", False)]
+    require(
+        not reads or hasattr(backbone, "steps"),
+        f"{config.strategy} reads sequences, and {type(backbone).__name__} reads whole images: choose --backbone rows,"
+        " or a stream of sequences, such as digit-rows",
+    )
+    require(
+        reads or stream.measure is ACCURACY,
+        f"{config.benchmark} is text, and {config.strategy} learns images: choose {', '.join(readers)}",
+    )
 
 
 def _train(
@@ -152,7 +169,7 @@ def _train(
     steps: Callable[[int], None] | None,
 ) -> dict[str, float | None]:
     device = torch.device(config.device)
-    accuracy = AccuracyMatrix(stream.eval_stream)
+    accuracy = AccuracyMatrix(stream.eval_stream, stream.measure)
     inference = TaskInference(stream.eval_stream)
     plugins: list[Any] = [inference, accuracy, cost]
     learner = find("strategy", config.strategy).load()
@@ -252,7 +269,9 @@ def _train(
 
 def _record(number: int, unit: Any, accuracy: AccuracyMatrix, cost: CostMeter, config: RunConfig) -> dict[str, Any]:
     last = unit[-1] if isinstance(unit, list) else unit
+    measure = accuracy.measure
     return {
+        **({} if measure is ACCURACY else {"measure": measure.name}),
         "experience": last.current_experience,
         "classes": sorted({c for e in (unit if isinstance(unit, list) else [unit]) for c in e.original_classes}),
         "accuracy": accuracy.rows[last.current_experience],

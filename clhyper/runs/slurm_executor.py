@@ -263,4 +263,5 @@ def _progress(config: RunConfig, records: list[dict[str, Any]]) -> Progress:
         epochs=epochs,
         loss=None,
         accuracy=sum(known) / len(known) if known else None,
+        measure=records[-1].get("measure", "accuracy"),
     )

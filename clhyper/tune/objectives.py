@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Literal
 
 from clhyper.errors import require, unknown
+from clhyper.measures import LESS_IS_BETTER, MEASURES
 from clhyper.runs.files import read_object
 from clhyper.runs.folder import RESULT
 from clhyper.runs.results import COSTS, METRICS
 
 __all__ = ["Objective", "parse_objectives"]
 
-_NEEDS_TWO = ("forgetting", "bwt", "fwt")
+_NEEDS_TWO = tuple(name for one in MEASURES.values() for name in one.metrics[1:4])
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class Objective:
 
     @property
     def direction(self) -> Literal["maximize", "minimize"]:
-        """Forgetting and costs are better the lower they are."""
-        return "minimize" if self.name == "forgetting" or self.name in COSTS else "maximize"
+        """Forgetting, bits and costs are better the lower they are."""
+        return "minimize" if self.name in (*LESS_IS_BETTER, *COSTS) else "maximize"
 
     def of(self, folder: Path) -> tuple[float | None, str | None]:
         """The measure of a finished run, or None and why it was not measured."""

@@ -13,9 +13,10 @@ from filelock import FileLock, Timeout
 from clhyper.errors import UserError
 from clhyper.runs.config import RunConfig
 from clhyper.runs.executors import Executor
-from clhyper.runs.files import read_json, read_object
-from clhyper.runs.folder import EXPERIENCES, MATRIX, RESULT
+from clhyper.runs.files import read_object
+from clhyper.runs.folder import EXPERIENCES, RESULT
 from clhyper.runs.outcome import Message, Outcome, Progress
+from clhyper.runs.reading import matrix_in
 from clhyper.tune.outputs import RUNS, Outputs
 from clhyper.tune.trials import Trial, Trials
 from clhyper.tune.tuning import Tuning
@@ -167,7 +168,7 @@ class Search:
 
     def _seen_too_much(self, folder: Path) -> str | None:
         """What a run saw against the protocol, as a stream of somebody else's that doesn't know these options might."""
-        evaluated_on, matrix = read_object(folder / RESULT).get("evaluated_on"), read_json(folder / MATRIX) or []
+        evaluated_on, matrix = read_object(folder / RESULT).get("evaluated_on"), matrix_in(folder)
         protocol, name = self.tuning.protocol, self.tuning.benchmark
         if evaluated_on != "validation":
             return f"{name}: evaluates on {evaluated_on} images though asked for held-out ones; it can't be tuned on"

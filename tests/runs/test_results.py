@@ -11,6 +11,7 @@ from small_sweeps import small_plan
 from written_runs import write_run
 
 from clhyper.errors import UserError
+from clhyper.measures import BITS
 from clhyper.options import TrainingOptions, only_with
 from clhyper.runs import load, load_experiences, load_matrix, variants
 from clhyper.runs.columns import OF_CELLS, OF_EXPERIENCES, OF_RUNS
@@ -39,8 +40,9 @@ def test_a_row_has_the_numbers_and_units_of_its_run(ran):
     runs = load(ran).set_index("strategy")
     row = runs.loc["partial-hypernetwork"]
     result = json.loads((ran / row.folder / "result.json").read_text())
+    assert set(result["metrics"]) == set(METRICS) - set(BITS.metrics)
     for name in METRICS:
-        assert row[name] == result["metrics"][name] or (math.isnan(row[name]) and result["metrics"][name] is None)
+        assert row[name] == result["metrics"].get(name) or (math.isnan(row[name]) and not result["metrics"].get(name))
     for name in COSTS:
         assert row[name] == result["cost"][name] or (math.isnan(row[name]) and result["cost"][name] is None)
     assert 0 < row.acc <= 1

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from clhyper.measures import ACCURACY
 from clhyper.runs.files import read_json
 from clhyper.runs.folder import CONFIG, ENVIRONMENT, EXPERIENCES, MATRIX
-from clhyper.runs.reading import matrix_in, matrix_of, number
+from clhyper.runs.reading import matrix_of, number
 from clhyper.runs.variants import printable
 
 Matrix = list[list[float | None]]
@@ -26,8 +27,8 @@ _DAMAGED = (OSError, ValueError, RecursionError, LookupError, TypeError, Attribu
 class Record:
     """A run's files: empty where they are absent or damaged; no seed; numbers that aren't finite as text.
 
-    `losses`: for each experience the mean training loss of each epoch, None where it isn't finite. `faults`: in words,
-    what was of no use.
+    `matrix`: of accuracies; none of another measure. `losses`: for each experience the mean training loss of each
+    epoch, None where it isn't finite. `faults`: in words, what was of no use.
     """
 
     config: dict[str, Any] = field(default_factory=dict)
@@ -43,11 +44,12 @@ def read_record(folder: Path) -> Record:
     config = _sound(_config(folder), CONFIG, faults)
     there = os.path.exists(folder / ENVIRONMENT)
     environment = _sound(read_json(folder / ENVIRONMENT) if there else {}, ENVIRONMENT, faults)
-    matrix = matrix_in(folder)
-    if not matrix and os.path.exists(folder / MATRIX) and read_json(folder / MATRIX) != []:
+    stored = read_json(folder / MATRIX) if os.path.exists(folder / MATRIX) else []
+    measure, matrix = matrix_of(stored)
+    if not matrix and stored != []:
         faults.append(f"{MATRIX} damaged")
     losses = _losses(folder, faults)
-    return Record(config, environment, matrix, losses, _words(faults))
+    return Record(config, environment, matrix if measure is ACCURACY else [], losses, _words(faults))
 
 
 def published_record(line: Mapping[str, Any]) -> Record:
@@ -55,7 +57,8 @@ def published_record(line: Mapping[str, Any]) -> Record:
     faults: list[str] = []
     config = _sound(line["config"], CONFIG, faults)
     environment = _sound(line.get("environment") or {}, ENVIRONMENT, faults)
-    return Record(config, environment, matrix_of(line.get("matrix")), faults=_words(faults))
+    measure, matrix = matrix_of(line.get("matrix"))
+    return Record(config, environment, matrix if measure is ACCURACY else [], faults=_words(faults))
 
 
 def _words(faults: list[str]) -> tuple[str, ...]:

@@ -43,6 +43,10 @@ function valueText(measure, value, interval = null) {
   if (measure.kind === "seconds") return secondsText(value);
   if (measure.kind === "milliseconds") return `${Number(value.toPrecision(3))} ms`;
   if (measure.kind === "count") return countText(value, measure.unit);
+  if (measure.kind === "bits") {
+    const sign = measure.signed && value > 0 ? "+" : "";
+    return `${sign}${fixed(value, 3)}${isKnown(interval) ? ` ± ${fixed(interval, 3)}` : ""}`;
+  }
   const text = percentText(value, measure.signed);
   return isKnown(interval) ? `${text} ± ${fixed(100 * interval, 1)}` : text;
 }

@@ -22,7 +22,7 @@ function keepChoicesPossible() {
   if (!report.measures.length) return;
   const has = (name) => report.places.has(name);
   const first = report.measures[0].name;
-  if (!has(state.x)) state.x = report.measures.find((one) => one.kind !== "fraction")?.name ?? first;
+  if (!has(state.x)) state.x = report.measures.find((one) => one.kind !== "fraction" && one.kind !== "bits")?.name ?? first;
   if (!has(state.y)) state.y = tellingMeasure() ?? first;
   for (const name of ["depth", "compared"]) if (!has(state[name])) state[name] = first;
 }

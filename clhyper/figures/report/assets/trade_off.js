@@ -67,7 +67,7 @@ function scaleOf(choice, measure, points) {
   if (choice !== "auto") return choice;
   const values = points.map((one) => mean(one, measure.name));
   const [low, high] = [Math.min(...values), Math.max(...values)];
-  return measure.kind !== "fraction" && low > 0 && high / low > LOGARITHMIC_FROM ? "log" : "linear";
+  return measure.kind !== "fraction" && measure.kind !== "bits" && low > 0 && high / low > LOGARITHMIC_FROM ? "log" : "linear";
 }
 
 function scaled(scale, measure, shown) {
