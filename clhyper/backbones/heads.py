@@ -15,6 +15,16 @@ from clhyper.backbones.model import SplitModel, by_task
 from clhyper.backbones.together import side_by_side, together
 
 
+def widened(before: nn.Linear | None, features: int, width: int) -> nn.Linear:
+    """A new head, on the CPU, whose first rows are those of the one before, if there is one."""
+    head = nn.Linear(features, width)
+    if before is not None:
+        with torch.no_grad():
+            head.weight[: before.out_features] = before.weight
+            head.bias[: before.out_features] = before.bias
+    return head
+
+
 class HeadedModel(SplitModel):
     """One shared back and one linear head a task; without task labels, one head over all classes seen.
 
@@ -38,13 +48,7 @@ class HeadedModel(SplitModel):
         before: Any = self.heads[str(task)] if str(task) in self.heads else None  # noqa: SIM401 - has no get
         if before is not None and before.out_features >= width:
             return
-        like = next(self.parameters())
-        head = nn.Linear(self.feature_size, width).to(like.device)
-        if before is not None:
-            with torch.no_grad():
-                head.weight[: before.out_features] = before.weight
-                head.bias[: before.out_features] = before.bias
-        self.heads[str(task)] = head
+        self.heads[str(task)] = widened(before, self.feature_size, width).to(next(self.parameters()).device)
 
     def focus(self, tasks: Iterable[int]) -> None:
         super().focus(tasks)

@@ -45,13 +45,13 @@ def set_norm(module: nn.Module, kind: Norm, children: Collection[str] | None = N
 
     Args:
         module: Changed in place.
-        kind: batch, group or instance.
+        kind: batch, group or instance; none, where there are no such layers.
         children: Names of the module's children to look into; all by default.
     """
     for name, child in list(module.named_children()):
         if children is not None and name not in children:
             continue
-        if isinstance(child, _KINDS[kind]):
+        if isinstance(child, _KINDS.get(kind, ())):
             continue
         if isinstance(child, _NORMS):
             channels: Any = child.num_channels if isinstance(child, nn.GroupNorm) else child.num_features
