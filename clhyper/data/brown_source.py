@@ -33,7 +33,7 @@ def brown(genres: Sequence[str]) -> TextSet:
 @functools.cache
 def _documents(genre: str) -> tuple[Document, ...]:
     try:
-        from nltk.corpus import brown as corpus  # type: ignore[import-untyped]
+        from nltk.corpus import brown as corpus
     except ImportError:
         raise UserError('Brown needs NLTK: pip install "clhyper[text]"') from None
     try:
