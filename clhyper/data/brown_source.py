@@ -44,6 +44,8 @@ def _documents(genre: str) -> tuple[Document, ...]:
             "the Brown corpus is not there: python -c \"import nltk; nltk.download('brown')\" fetches it, or set"
             " NLTK_DATA to a folder that has it"
         ) from None
+    except ValueError:
+        raise UserError(f"the Brown corpus that NLTK found has no genre {genre}: fetch all of it") from None
 
 
 def _text(sentences: Sequence[Sequence[str]]) -> str:

@@ -24,7 +24,7 @@ class ExperienceImages(Dataset):
     Args:
         source: uint8 (all images, channels, height, width).
         rows: Rows of the source that belong to the experience.
-        labels: (images,) labels as the strategies see them.
+        labels: (images,) labels as the strategies see them; of sequences with a label a step, (sequences, steps).
         tasks: (images,) task labels.
         preparation: uint8 images to network inputs.
         domain: How the experience's images look; they are brought into it as they are read.
@@ -55,8 +55,9 @@ class ExperienceImages(Dataset):
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.x(torch.tensor([index]))[0], int(self.labels[index])
+    def __getitem__(self, index: int) -> tuple[Tensor, Any]:
+        label = self.labels[index]
+        return self.x(torch.tensor([index]))[0], label if label.dim() else int(label)
 
 
 class JoinedImages(ExperienceImages):

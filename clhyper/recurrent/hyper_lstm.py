@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from clhyper.parts import part
 from clhyper.recurrent.lstm import GATES, LSTM, GateNorm, State, moved_on, start_weights
 
 SCALE = 0.1
@@ -96,10 +97,11 @@ class HyperLSTM(nn.Module):
             task: (batch, embedding), or (embedding,) for the whole batch.
         """
         _, of_x, of_task = self._hyper_weights
-        to_hyper = F.linear(x, of_x, self.hyper.bias)
-        if self.embedding:
-            assert task is not None
-            to_hyper = to_hyper + F.linear(task, of_task)
+        with part("generation"):
+            to_hyper = F.linear(x, of_x, self.hyper.bias)
+            if self.embedding:
+                assert task is not None
+                to_hyper = to_hyper + F.linear(task, of_task)
         return F.linear(x, self.of_input), to_hyper
 
     @property
@@ -126,8 +128,10 @@ class HyperLSTM(nn.Module):
 
     def step(self, from_input: Tensor, to_hyper: Tensor, state: HyperState) -> HyperState:
         """One step, from what `of_inputs` gives for it."""
-        hyper = self.hyper_step(to_hyper, state.main.h, state.hyper)
-        sums = self.sums(from_input, state.main.h, self.generated(hyper.h))
+        with part("generation"):
+            hyper = self.hyper_step(to_hyper, state.main.h, state.hyper)
+            generated = self.generated(hyper.h)
+        sums = self.sums(from_input, state.main.h, generated)
         return HyperState(moved_on(sums, state.main.c, self.norm), hyper)
 
     def forward(
@@ -136,7 +140,7 @@ class HyperLSTM(nn.Module):
         state = state or self.start(x.shape[1])
         outputs = []
         products = self.of_inputs(x, task)
-        for from_input, to_hyper in zip(*(part.unbind() for part in products), strict=True):
+        for from_input, to_hyper in zip(*(product.unbind() for product in products), strict=True):
             state = self.step(from_input, to_hyper, state)
             outputs.append(state.main.h)
         return torch.stack(outputs), state

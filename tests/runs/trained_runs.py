@@ -10,8 +10,8 @@ from clhyper.registry import entries, find, option_defaults
 from clhyper.runs import make_config
 from clhyper.runs.run import run
 
-STRATEGIES = list(entries("strategy"))
-WITHOUT_LABELS = [name for name, entry in entries("strategy").items() if not entry.constant("needs_task_labels", False)]
+STRATEGIES = [name for name, entry in entries("strategy").items() if not entry.constant("reads_sequences", False)]
+WITHOUT_LABELS = [name for name in STRATEGIES if not find("strategy", name).constant("needs_task_labels", False)]
 
 
 def trained_run(archive: Path, results: Path, strategy: str, stop_after: int | None = None, **options: Any) -> Path:
