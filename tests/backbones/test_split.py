@@ -18,7 +18,15 @@ SHAPES = {
     "rows": (1, 8, 8),
 }
 DEPTHS = {"slim-resnet18": 4, "small-convnet": 3, "mlp": 2, "mnist-convnet": 2, "wrn-40-1": 4, "wrn-40-2": 4, "rows": 1}
-SMALLEST = {"slim-resnet18": 16, "small-convnet": 4, "mlp": 1, "mnist-convnet": 4, "wrn-40-1": 5, "wrn-40-2": 5, "rows": 1}
+SMALLEST = {
+    "slim-resnet18": 16,
+    "small-convnet": 4,
+    "mlp": 1,
+    "mnist-convnet": 4,
+    "wrn-40-1": 5,
+    "wrn-40-2": 5,
+    "rows": 1,
+}
 EVERY_DEPTH = [(name, depth) for name, deepest in DEPTHS.items() for depth in range(deepest + 1)]
 
 

@@ -25,6 +25,7 @@ BOUNDED = {
     "decay": st.floats(0, 1),
     "chunk_hidden": st.lists(st.integers(1, 99), max_size=3).map(tuple),
     "replay_weight": st.floats(0, 1e6),
+    "test_share": st.floats(0.01, 0.99),
 }
 POSITIVE = st.floats(1e-9, 1e9)
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20)
@@ -69,6 +70,11 @@ def configs(draw):
     if stream.get("class_order") or stream.get("variant", "none") != "none":
         stream.pop("alike", None)
     stream.pop("task_labels", None)
+    if "window" in stream or "genres" in stream:
+        stream.pop("characters_each", None)
+        stream.pop("test_characters_each", None)
+    elif benchmark == "brown-characters":
+        stream |= {name: 101 + stream[name] for name in ("characters_each", "test_characters_each") if stream.get(name)}
     if stream.get("variant") != "rotated":
         stream.pop("max_angle", None)
     if stream.get("variant") == "permuted":

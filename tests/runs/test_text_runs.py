@@ -8,13 +8,13 @@ import pytest
 import torch
 from brown_stand_in import installed
 
-from clhyper.runs.trained import trained
 from clhyper.cli.main import main
 from clhyper.errors import UserError
 from clhyper.runs import load, load_experiences, load_matrix, make_config
 from clhyper.runs.evaluate import evaluate
 from clhyper.runs.export import export
 from clhyper.runs.run import run
+from clhyper.runs.trained import trained
 
 STREAM = {"genres": ["news", "romance"], "window": 12, "characters_each": 600, "test_characters_each": 300}
 LEARNERS = {
@@ -115,7 +115,10 @@ def test_the_table_and_the_figures_of_the_command_line_are_in_bits(ran, tmp_path
 @pytest.mark.parametrize(
     ("words", "pieces"),
     [
-        (["brown-characters", "naive", "--genres", "news", "romance"], ["brown-characters is text", "naive learns images", "hyper-lstm"]),
+        (
+            ["brown-characters", "naive", "--genres", "news", "romance"],
+            ["brown-characters is text", "naive learns images", "hyper-lstm"],
+        ),
         (["split-digits", "lstm"], ["lstm reads sequences", "--backbone rows"]),
         (["brown-characters", "hyper-lstm", "--no-task-labels"], ["hyper-lstm needs task labels"]),
         (["brown-characters", "lstm", "--genres", "news", "humor"], ["Brown corpus", "has no genre humor"]),
