@@ -100,7 +100,9 @@ def _entry(entry: Entry, shared: type[Any] | None = None) -> str:
     parts = [f"## {entry.name}", marked_up(summary[:1].upper() + summary[1:]), marked_up(rest)]
     parts.append(_prose(ast.get_docstring(public) or ""))
     if shared:
-        table = _options(entry.options(), known=shared)
+        options = entry.options()
+        extends = set(shared.__mro__) & set(options.__mro__) != {object}
+        table = _options(options, known=shared if extends else None)
         parts.append(table or "No options but the shared ones.")
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -17,9 +17,11 @@ class Options(RecurrentOptions):
 
 
 class LayerNormLSTM(LSTM):
-    """The LSTM with layer norm of each gate and of the memory, trained as it is:
+    """The LSTM with layer norm of each gate and of the memory, trained as that is, on
 
-    L = CE(f(x), y)
+        L = CE(f(x), y)
+
+    of the present experience's sequences alone.
     """
 
     Options = Options
