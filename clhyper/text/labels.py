@@ -23,7 +23,7 @@ class TaggedSet:
     """A task of sequence labelling.
 
     `kind`: tags (every word has one, as parts of speech are) or spans (BIO). `labels`: all that training sentences
-    have, in order: tags, or types of spans.
+    have, and test sentences too where the tag set is a known one, in order: tags, or types of spans.
     """
 
     name: str
@@ -33,13 +33,23 @@ class TaggedSet:
     labels: tuple[str, ...]
 
 
-def tagged_set(name: str, kind: Kind, train: Iterable[Sentence], test: Iterable[Sentence]) -> TaggedSet:
-    """A task from its sentences. Raises `UserError` if it has none to train on, or no span in any of them."""
+def tagged_set(
+    name: str, kind: Kind, train: Iterable[Sentence], test: Iterable[Sentence], known: bool = False
+) -> TaggedSet:
+    """A task from its sentences; `known`: a label that only test sentences have is one all the same.
+
+    Raises:
+        UserError: no sentence to train on, or no span in any of them.
+    """
     train, test = tuple(train), tuple(test)
     require(bool(train), f"{name}: no sentence to train on")
-    found = {label for sentence in train for label in (sentence.labels if kind == "tags" else types(sentence.labels))}
+    found = _found(kind, train)
     require(bool(found), f"{name}: no sentence has a span, all labels are {OUTSIDE}")
-    return TaggedSet(name, kind, train, test, tuple(sorted(found)))
+    return TaggedSet(name, kind, train, test, tuple(sorted(found | _found(kind, test) if known else found)))
+
+
+def _found(kind: Kind, sentences: Iterable[Sentence]) -> set[str]:
+    return {label for s in sentences for label in (s.labels if kind == "tags" else types(s.labels))}
 
 
 def types(labels: Iterable[str]) -> list[str]:

@@ -41,3 +41,9 @@ def test_a_set_knows_the_labels_of_its_training_sentences_and_must_have_some():
         tagged_set("people", "spans", [Sentence(("left",), ("O",))], [])
     with pytest.raises(UserError, match="no sentence to train on"):
         tagged_set("people", "tags", [], [])
+
+
+def test_a_label_of_test_sentences_alone_is_one_only_where_the_tag_set_is_known():
+    train, test = [Sentence(("Ada",), ("NN",))], [Sentence(("left",), ("VB",))]
+    assert tagged_set("words", "tags", train, test).labels == ("NN",)
+    assert tagged_set("words", "tags", train, test, known=True).labels == ("NN", "VB")
