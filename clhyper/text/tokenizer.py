@@ -19,7 +19,8 @@ def trained_tokenizer(
 ) -> "PreTrainedTokenizerBase":
     """A T5 tokenizer trained on lines of text: unigram pieces (Kudo 2018) in T5's layout, sentinels last.
 
-    Characters that the text doesn't have become <unk>. `save_pretrained` and `load_tokenizer` keep it.
+    Characters that the text doesn't have become <unk>. `save_pretrained` and `load_tokenizer` keep it: that is what to
+    use a second time, since the trainer may choose other pieces where several are as good.
 
     Args:
         lines: Text, with the names of labels if they should be learned too.
@@ -45,7 +46,9 @@ def trained_tokenizer(
         vocab_size=pieces, special_tokens=list(_SPECIAL), unk_token="<unk>", show_progress=False
     )
     tokenizer.train_from_iterator(lines, trainer)
-    vocabulary = [(piece, score) for piece, score in json.loads(tokenizer.to_str())["model"]["vocab"]]
+    found = [(piece, round(score, 2)) for piece, score in json.loads(tokenizer.to_str())["model"]["vocab"]]
+    first = len(_SPECIAL)  # the trainer's order of pieces, and their scores' last digits, differ from run to run
+    vocabulary = [*found[:first], *sorted(found[first:], key=lambda pair: (-pair[1], pair[0]))]
     vocabulary += [(f"<extra_id_{number}>", 0.0) for number in reversed(range(sentinels))]
     return T5Tokenizer(vocab=vocabulary, extra_ids=sentinels)
 
