@@ -67,6 +67,7 @@ def test_every_word_gets_a_label_and_the_score_is_that_of_the_labels(tokenizer):
     assert 0 <= learner.score(0) <= 1
 
 
+@pytest.mark.slow
 def test_what_was_learned_by_heart_is_labelled_right_through_its_own_weights_and_the_merged_ones(tokenizer):
     learner = labeller(tokenizer, batch_size=8, learning_rate=3e-4)
     learner.model.t5.requires_grad_(True)  # with a random T5 frozen it takes many steps
