@@ -113,7 +113,7 @@ def test_every_option_decides_the_name():
     changes = {
         "epochs": 3, "batch_size": 3, "learning_rate": 0.3, "optimizer": "sgd", "norm": "group", "front_norm": "group",
         "beta": 0.3, "lookahead": True, "drift_tasks": 3, "copy_embedding": True, "embedding_rate": 3.0, "rank": 3,
-        "base_rank": 3, "fresh": 0.3, "freeze_depth": 3, "front": Path("x"), "generator": "chunked",
+        "base_rank": 3, "fresh": 0.3, "reserve": True, "freeze_depth": 3, "front": Path("x"), "generator": "chunked",
         "distillation": 0.3, "drift_scale": "relative",
     }  # fmt: skip
     of_others = {
