@@ -29,6 +29,7 @@ def run(tiny, tmp_path_factory):
     return next(results.iterdir())
 
 
+@pytest.mark.slow
 def test_both_formats_are_written_checked_and_agree_without_the_run_or_avalanche(run, tiny, call, tmp_path):
     code, out, error = call("export", run, "--task", 1, "--output", tmp_path / "out")
     assert (code, error) == (0, "")

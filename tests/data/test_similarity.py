@@ -111,6 +111,7 @@ def test_a_run_keeps_its_streams_similarity_and_the_frame_has_its_mean(tmp_path)
 # Streams cut by it
 
 
+@pytest.mark.slow
 def test_halves_are_as_alike_as_asked():
     means = [SplitDigits(experiences=2, alike=share).similarity()["mean"] for share in (0.0, 0.5, 1.0)]
     assert means == sorted(means)

@@ -91,6 +91,7 @@ def test_every_strategy_stopped_after_each_experience_ends_with_the_same_numbers
     assert_same_numbers(tmp_path, {config.name: uninterrupted[config.name]})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [CHUNKED, ADDITIVE], ids=["chunked", "additive"])
 def test_other_generators_stopped_after_an_experience_end_with_the_same_numbers(options, archive, tmp_path):
     (config,) = small_plan(archive, ["partial-hypernetwork"], options)

@@ -21,6 +21,7 @@ def rows(capsys):
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table[2:]]
 
 
+@pytest.mark.slow
 def test_every_strategy_is_timed_under_the_eager_engine(capsys):
     engines.main(engines.Options(engines=("eager",), experiences=2, epochs=2, images=32, eager_images=32, **SMALL))
     found = rows(capsys)

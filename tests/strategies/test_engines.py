@@ -80,7 +80,7 @@ def gradient_error(before, one, other):
     return (mine - its).norm() / mine.norm()
 
 
-@pytest.mark.parametrize("learner", some_slow("naive at depth 2", "latent replay", "partial hypernetwork"))
+@pytest.mark.parametrize("learner", some_slow("latent replay", "partial hypernetwork"))
 def test_what_is_traced_of_a_step_is_the_step(learner, monkeypatch):
     monkeypatch.setattr(compiled, "_lowered", lambda module, tensors: module)
     monkeypatch.setattr(compiled, "_COMPILED", {})
@@ -130,12 +130,11 @@ def test_experiences_that_do_the_same_have_one_program_and_can_be_moved(learner)
 
 @pytest.mark.parametrize(
     "learner",
-    [
-        pytest.param("naive", marks=pytest.mark.slow),
+    some_slow(
         "latent replay",
         "partial hypernetwork",
-        pytest.param("distilled hypernetwork", marks=pytest.mark.slow),
-    ],
+        of=["naive", "latent replay", "partial hypernetwork", "distilled hypernetwork"],
+    ),
 )
 def test_training_after_a_dry_step_is_training_without_one(learner):
     work = []
@@ -219,7 +218,7 @@ def test_a_step_that_cannot_be_compiled_is_taken_eagerly_with_the_reason(monkeyp
 
 @pytest.mark.parametrize(
     "learner",
-    some_slow("latent replay", of=["naive", "partial hypernetwork", "distilled hypernetwork", "latent replay"]),
+    some_slow("partial hypernetwork", of=["naive", "partial hypernetwork", "distilled hypernetwork", "latent replay"]),
 )
 def test_costs_without_hooks_are_those_with_hooks(learner, monkeypatch):
     monkeypatch.setattr(compiled, "_lowered", lambda module, tensors: module)
