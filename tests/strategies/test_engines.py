@@ -218,7 +218,7 @@ def test_a_step_that_cannot_be_compiled_is_taken_eagerly_with_the_reason(monkeyp
 
 @pytest.mark.parametrize(
     "learner",
-    some_slow("partial hypernetwork", of=["naive", "partial hypernetwork", "distilled hypernetwork", "latent replay"]),
+    some_slow("latent replay", of=["naive", "partial hypernetwork", "distilled hypernetwork", "latent replay"]),
 )
 def test_costs_without_hooks_are_those_with_hooks(learner, monkeypatch):
     monkeypatch.setattr(compiled, "_lowered", lambda module, tensors: module)
@@ -232,7 +232,7 @@ def test_costs_without_hooks_are_those_with_hooks(learner, monkeypatch):
     for one, other in zip(meters["eager"].records, meters["compiled"].records, strict=True):
         for name in ("train", *PARTS):
             assert one[f"{name}_macs"] == other[f"{name}_macs"], name
-        assert one["loss_by_epoch"] == pytest.approx(other["loss_by_epoch"], rel=1e-3)
+        assert one["loss_by_epoch"] == pytest.approx(other["loss_by_epoch"], rel=1e-2)  # rounding grows
         assert one["steps"] == other["steps"]
         assert other["compilation_seconds"] > 0
         assert other["engine"] == "compiled"
