@@ -133,6 +133,11 @@ class HypernetworkOptions(RegulariserOptions):
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
         super().__post_init__()
+        require(
+            not (self.reserve and self.copy_embedding),
+            "reserve with copy_embedding: a copy of the first task's embedding uses no factor, so that all would stay"
+            " idle; leave out one of the two",
+        )
         require(0 < self.fresh <= 1, f"fresh {self.fresh}: a share of more than 0 and at most 1")
         require(self.base_rank is None or self.base_rank >= 1, f"base_rank {self.base_rank}: at least 1")
         for name in ("embedding", "rank", "channel_embedding", "chunk_size", "chunk_embedding"):

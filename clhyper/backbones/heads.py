@@ -48,7 +48,8 @@ class HeadedModel(SplitModel):
         before: Any = self.heads[str(task)] if str(task) in self.heads else None  # noqa: SIM401 - has no get
         if before is not None and before.out_features >= width:
             return
-        self.heads[str(task)] = widened(before, self.feature_size, width).to(next(self.parameters()).device)
+        like = next(self.parameters(), torch.empty(0))  # a body may have no parameters before its first head
+        self.heads[str(task)] = widened(before, self.feature_size, width).to(like.device)
 
     def focus(self, tasks: Iterable[int]) -> None:
         super().focus(tasks)

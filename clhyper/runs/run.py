@@ -282,8 +282,8 @@ def _record(number: int, unit: Any, accuracy: AccuracyMatrix, cost: CostMeter, c
 
 
 def measure_use(strategy: Any, stream: Any, cost: CostMeter) -> None:
-    """Measures use by the last task, on a training batch of its test images; the first may need less than others."""
-    images = stream.eval_stream[-1].images
+    """Measures use by the last task learned, on a training batch of its images; the first may need less than others."""
+    images = [experience for experience in stream.eval_stream if strategy.model.knows(experience)][-1].images
     rows = images.x(torch.arange(min(len(images), strategy.train_mb_size))).to(strategy.device)
     cost.measure_use(strategy, images.preparation.normalise(rows), int(images.tasks[0]), stream.options.task_labels)
 

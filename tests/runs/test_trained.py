@@ -10,6 +10,7 @@ from trained_runs import STRATEGIES, trained_run
 
 import clhyper
 from clhyper.errors import UserError
+from clhyper.runs.evaluate import evaluate
 from clhyper.runs.files import read_json
 
 
@@ -54,6 +55,14 @@ def test_an_unfinished_run_is_as_it_was_after_its_last_finished_experience(archi
     assert accuracies(found) == found.recorded[:1]
     found.strategy.train(found.stream.train_stream[1])  # it can go on
     assert list(found.strategy.model.classes_of) == [0, 1]
+
+
+@pytest.mark.parametrize("strategy", ["naive", "separate", "partial-hypernetwork"])
+def test_an_unfinished_run_is_evaluated_by_what_it_has_learned(strategy, archive, tmp_path):
+    found = evaluate(trained_run(archive, tmp_path, strategy, stop_after=1))
+    assert found.accuracy[0] == found.recorded[0] is not None
+    assert set(found.accuracy[1:]) == {None}
+    assert found.use["batch_ms"] > 0
 
 
 def test_a_pretrained_front_is_not_needed_again(archive, tmp_path):

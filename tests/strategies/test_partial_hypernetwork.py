@@ -299,6 +299,10 @@ def test_weights_are_generated_once_a_training_batch():
         ({"base_rank": 0, "generator": "factored"}, "base_rank 0: at least 1"),
         ({"fresh": 0.0, "generator": "factored"}, "fresh 0.0: a share of more than 0 and at most 1"),
         (
+            {"reserve": True, "copy_embedding": True},
+            "reserve with copy_embedding: a copy of the first task's embedding",
+        ),
+        (
             {"generator": "factored", "embedding": 9},
             "embedding 9: an option of the additive, chunked, static and low-rank",
         ),
