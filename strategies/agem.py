@@ -4,9 +4,7 @@ Source: Chaudhry et al., "Efficient Lifelong Learning with A-GEM", ICLR 2019. Gr
 `AGEMPlugin`.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +13,7 @@ from clhyper.backbones import Backbone
 from clhyper.backbones.heads import HeadedModel
 from clhyper.data.buffer import BalancedBuffer
 from clhyper.data.stream import images_of
+from clhyper.engine.buffered import Buffered
 from clhyper.engine.replay import Replay
 from clhyper.errors import require
 from clhyper.parts import part
@@ -39,7 +38,7 @@ class Options(NaiveOptions):
             require(getattr(self, name) >= 1, f"{name} {getattr(self, name)}: at least 1")
 
 
-class AGEM(Naive):
+class AGEM(Buffered, Naive):
     """Fine-tuning by the gradient g of L = CE(h_omega(g_phi(x)), y) or, where it would raise the memory's loss, by
 
         g - (g . r / r . r) r    if g . r < 0
@@ -93,13 +92,3 @@ class AGEM(Naive):
         images = images_of(self.experience)
         self.buffer.capacity = self.options.patterns_per_experience * (self.experiences_learned + 1)
         self.buffer.update(images.labels, images.tasks, lambda rows: self.read(images, rows), self.generator("buffer"))
-
-    def state(self) -> dict[str, Any]:
-        return {**super().state(), "buffer": self.buffer.state()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        super().restore(state)
-        self.buffer.restore(state["buffer"], self.device)
-
-    def kept_tensors(self) -> Iterable[Tensor]:
-        return [*super().kept_tensors(), self.buffer.x, self.buffer.y, self.buffer.tasks]

@@ -16,6 +16,7 @@ from clhyper.backbones import Backbone
 from clhyper.backbones.heads import HeadedModel
 from clhyper.data.buffer import BalancedBuffer
 from clhyper.data.stream import images_of
+from clhyper.engine.buffered import Buffered
 from clhyper.engine.replay import Replay
 from clhyper.errors import require
 from clhyper.parts import part
@@ -44,7 +45,7 @@ class Options(NaiveOptions):
             require(getattr(self, name) >= least, f"{name} {getattr(self, name)}: at least {least}")
 
 
-class DER(Naive):
+class DER(Buffered, Naive):
     """Fine-tuning, trained on
 
         L = CE(h_omega(g_phi(x)), y) + alpha * mean((z - z*)^2) + beta * CE(z, y_z)
@@ -55,6 +56,7 @@ class DER(Naive):
     doesn't use, add nothing to the distance (ours). Stored images are uint8 and augmented anew each time.
     """
 
+    buffer: "BufferWithLogits"
     Options = Options
     predicts_by_model = True
     replay: Replay | None = None
@@ -115,15 +117,8 @@ class DER(Naive):
         with part("other"):
             return self.model.back(features, tasks)
 
-    def state(self) -> dict[str, Any]:
-        return {**super().state(), "buffer": self.buffer.state()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        super().restore(state)
-        self.buffer.restore(state["buffer"], self.device)
-
     def kept_tensors(self) -> Iterable[Tensor]:
-        return [*super().kept_tensors(), self.buffer.x, self.buffer.y, self.buffer.tasks, self.buffer.logits]
+        return [*super().kept_tensors(), self.buffer.logits]
 
 
 class BufferWithLogits(BalancedBuffer):

@@ -15,7 +15,7 @@ from clhyper.backbones import Backbone
 from clhyper.backbones.heads import HeadedModel
 from clhyper.data.buffer import BalancedBuffer
 from clhyper.data.stream import images_of
-from clhyper.engine import Strategy
+from clhyper.engine.buffered import Buffered
 from clhyper.engine.replay import Replay
 from clhyper.errors import require
 from clhyper.options import DepthOptions, TrainingOptions
@@ -48,7 +48,7 @@ class Options(ReplayOptions, DepthOptions):
     """Hyperparameters of latent replay."""
 
 
-class LatentReplay(Strategy):
+class LatentReplay(Buffered):
     """Front g_phi frozen after the first experience, back h_omega trained on
 
         L = CE(h_omega(g_phi(x)), y) + w * CE(h_omega(z), y_z)
@@ -107,13 +107,3 @@ class LatentReplay(Strategy):
         self.replay = None
         if self.options.buffer_size:
             self.buffer.update(images.labels, images.tasks, read, self.generator("buffer"))
-
-    def state(self) -> dict[str, Any]:
-        return {**super().state(), "buffer": self.buffer.state()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        super().restore(state)
-        self.buffer.restore(state["buffer"], self.device)
-
-    def kept_tensors(self) -> Iterable[Tensor]:
-        return [*super().kept_tensors(), self.buffer.x, self.buffer.y, self.buffer.tasks]

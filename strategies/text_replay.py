@@ -13,6 +13,7 @@ from torch import Tensor
 
 from clhyper.data.buffer import BalancedBuffer
 from clhyper.data.stream import images_of
+from clhyper.engine.buffered import Buffered
 from clhyper.errors import require
 from clhyper.recurrent.model import RecurrentModel
 from strategies.lstm import LSTM, RecurrentOptions
@@ -40,7 +41,7 @@ class Options(RecurrentOptions):
         require(self.replay_weight >= 0, f"replay_weight {self.replay_weight}: at least 0")
 
 
-class TextReplay(LSTM):
+class TextReplay(Buffered, LSTM):
     """The LSTM, trained on
 
         L = CE(f(x), y) + w * CE(f(x_M), y_M)
@@ -109,14 +110,7 @@ class TextReplay(LSTM):
             labels = examples.labels[:, 0] * 0 if each_step else examples.labels
             self.buffer.update(labels, examples.tasks, read, self.generator("buffer"))
 
-    def state(self) -> dict[str, Any]:
-        return {**super().state(), "buffer": self.buffer.state()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        super().restore(state)
-        self.buffer.restore(state["buffer"], self.device)
-
     def kept_tensors(self) -> Iterable[Tensor]:
         """The model and the stored sequences; a window's label is in it."""
-        labels = [] if self.model.reading.each_step else [self.buffer.y]
-        return [*super().kept_tensors(), self.buffer.x, *labels, self.buffer.tasks]
+        kept = super().kept_tensors()
+        return [tensor for tensor in kept if tensor is not self.buffer.y] if self.model.reading.each_step else kept

@@ -16,36 +16,19 @@ from clhyper.data.decode import balanced, share_of_each_class
 from clhyper.data.domains import domain_of
 from clhyper.data.experience import ExperienceImages, ImageExperience, as_targets, image_experience, images_of, join
 from clhyper.data.images import ImageSet
+from clhyper.data.scenario import Stream
 from clhyper.data.similarity import similarity
 from clhyper.errors import require
-from clhyper.measures import ACCURACY, Measure
 from clhyper.options import StreamOptions
 
 __all__ = ["ExperienceImages", "ImageExperience", "ImageStream", "images_of", "join", "split_stream"]
 
 
-class ImageStream(CLScenario):
-    """An Avalanche benchmark (`train_stream`, `test_stream`) that knows its images.
+class ImageStream(Stream):
+    """An Avalanche benchmark (`train_stream`, `test_stream`) that knows its images."""
 
-    `eval_stream`: what runs are evaluated on: the test stream, or held-out training images with `validation`.
-    `measure`: what predictions are measured by.
-    """
-
-    measure: Measure = ACCURACY
-
-    def __init__(self, name: str, images: ImageSet, options: StreamOptions, streams: Sequence[EagerCLStream]) -> None:
-        super().__init__(streams)
-        self.name = name
-        self.images = images
-        self.options = options
-
-    @property
-    def evaluated_on(self) -> str:
-        return "validation" if self.options.validation else "test"
-
-    @property
-    def eval_stream(self) -> EagerCLStream:
-        return self.streams[self.evaluated_on]
+    images: ImageSet
+    options: StreamOptions
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

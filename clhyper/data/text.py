@@ -14,8 +14,9 @@ from torch import Tensor
 
 from clhyper.data.augmentation import Preparation
 from clhyper.data.experience import ExperienceImages, ImageExperience, image_experience
+from clhyper.data.scenario import Stream
 from clhyper.errors import require
-from clhyper.measures import BITS, Measure
+from clhyper.measures import BITS
 from clhyper.recurrent.reading import Characters
 
 __all__ = ["Codes", "Document", "TextSet", "TextStream", "text_stream"]
@@ -61,27 +62,15 @@ class Codes(Preparation):
         return x
 
 
-class TextStream(CLScenario):
+class TextStream(Stream):
     """An Avalanche benchmark (`train_stream`, `test_stream`) of text: an experience a kind, measured in bits.
 
     An example is a window of characters, uint8 (length,), and its label is the next character at each step, (length,).
-    `images`: the documents. `eval_stream`: what runs are evaluated on: the test stream, or held-out training documents
-    with `validation`.
+    `images`: the documents.
     """
 
-    measure: Measure = BITS
-
-    def __init__(self, name: str, text: TextSet, options: Any, streams: Sequence[EagerCLStream]) -> None:
-        super().__init__(streams)
-        self.name, self.images, self.options = name, text, options
-
-    @property
-    def evaluated_on(self) -> str:
-        return "validation" if self.options.validation else "test"
-
-    @property
-    def eval_stream(self) -> EagerCLStream:
-        return self.streams[self.evaluated_on]
+    measure = BITS
+    images: TextSet
 
     @property
     def classes(self) -> int:
